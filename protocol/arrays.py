@@ -1,0 +1,96 @@
+"""Arrays on the wire: `.npy` bytes without pickle, addressed by the SHA-256 of those bytes."""
+
+import hashlib
+import io
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from .errors import InvalidArray
+
+Float32Array = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+AnyArray = NDArray[Any]
+
+MAX_ARRAY_BYTES = 1 << 30  # of one array's data; larger ones are refused before anything is allocated
+_MAX_HEADER_BYTES = 4096
+
+
+class DType(StrEnum):
+    """The element types that cross the wire."""
+
+    FLOAT32 = "float32"
+    UINT8 = "uint8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayRef:
+    """An array that lies in the service's blob store."""
+
+    sha256: str  # 64 lower-case hex digits, of the whole .npy file
+    shape: tuple[int, ...]
+    dtype: DType
+
+
+def encode(array: AnyArray) -> bytes:
+    """The `.npy` file (format 1.0, C order, little endian) of a float32 or uint8 array."""
+    _wire_dtype(array.dtype)
+    buffer = io.BytesIO()
+    contiguous = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    npy.write_array(buffer, contiguous, version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def decode(data: bytes | memoryview) -> AnyArray:
+    """The array in a `.npy` file, writable and independent of `data`.
+
+    Raises InvalidArray for anything but format 1.0, C order, float32 or uint8, with exactly as many
+    bytes as its header promises.
+    """
+    stream = io.BytesIO(data[: _MAX_HEADER_BYTES + 10])
+    try:
+        version = npy.read_magic(stream)
+        if version != (1, 0):
+            raise InvalidArray(reason=f".npy format {version[0]}.{version[1]}, expected 1.0")
+        shape, fortran_order, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER_BYTES)
+    except ValueError as error:
+        raise InvalidArray(reason=str(error)) from error
+    if fortran_order:
+        raise InvalidArray(reason="Fortran order, expected C order")
+    _wire_dtype(dtype)
+    if any(side < 0 for side in shape):
+        raise InvalidArray(reason=f"a negative side in shape {shape}")
+    promised = math.prod(shape) * dtype.itemsize
+    if promised > MAX_ARRAY_BYTES:
+        raise InvalidArray(reason=f"{promised} bytes, the limit is {MAX_ARRAY_BYTES}")
+    body = memoryview(data)[stream.tell() :]
+    if len(body) != promised:
+        raise InvalidArray(reason=f"{len(body)} bytes of data where the header promises {promised}")
+    return np.frombuffer(body, dtype=dtype).reshape(shape).copy()
+
+
+def reference(array: AnyArray, data: bytes) -> ArrayRef:
+    """The address of `array`, given its encoded bytes."""
+    return ArrayRef(sha256=digest(data), shape=tuple(array.shape), dtype=_wire_dtype(array.dtype))
+
+
+def digest(data: bytes | memoryview) -> str:
+    """The blob address of some bytes: SHA-256, as 64 lower-case hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_address(text: str) -> bool:
+    """Whether a string is a blob address; nothing else may become a file name."""
+    return len(text) == 64 and all(character in "0123456789abcdef" for character in text)
+
+
+def _wire_dtype(dtype: np.dtype[Any]) -> DType:
+    try:
+        return DType(dtype.name)
+    except ValueError:
+        raise InvalidArray(reason=f"element type {dtype}, expected float32 or uint8") from None

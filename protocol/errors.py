@@ -1,0 +1,245 @@
+"""Every error that Underpaint raises on purpose, as one tree.
+
+    UnderpaintError
+    |- RequestError        the request can't be right, whoever runs it
+    |  |- InvalidRequest, InvalidArray, InvalidSize, MissingControlImage
+    |- SceneError          the Blender scene lacks something
+    |  |- NoCamera, PanoramicCamera, NoArmature, UnmappedRig, NothingSelected, NoUVMap, NoPicture
+    |- BackendError        no conversation with the backend
+    |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch
+    |- ModelError          a checkpoint, ControlNet or detector can't be used
+    |  |- ModelMissing, ModelBroken, ModelMismatch, DetectorMissing
+    |- JobError            the job ended otherwise than in success
+       |- JobUnknown, JobConflict, JobCancelled, JobInterrupted, OutOfMemory, DiskFull, BlobMissing,
+          WorkerFailed
+
+Codes and details cross the wire as `ErrorInfo`; the sentence is made where a person reads it, by
+`str(error)`. A sentence says what is wrong and what to do next.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+class UnderpaintError(Exception):
+    """Base of the tree. `details` fill the class's `sentence` and cross the wire with its `code`."""
+
+    code: ClassVar[str] = "error"
+    sentence: ClassVar[str] = "{reason}"
+
+    def __init__(self, **details: object) -> None:
+        self.details = {name: str(value) for name, value in details.items()}
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return self.sentence.format_map(_Missing(self.details))
+
+    def info(self) -> "ErrorInfo":
+        """The form that crosses the wire."""
+        return ErrorInfo(code=self.code, details=self.details)
+
+
+class _Missing(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorInfo:
+    """An error on the wire."""
+
+    code: str
+    details: dict[str, str] = field(default_factory=dict[str, str])
+
+    def error(self) -> UnderpaintError:
+        """The exception that this describes; a code from a newer peer becomes UnderpaintError."""
+        known = _by_code().get(self.code)
+        if known is None:
+            return UnderpaintError(reason=f"{self.code}: {self.details}")
+        return known(**self.details)
+
+
+class RequestError(UnderpaintError):
+    code = "request"
+
+
+class InvalidRequest(RequestError):
+    code = "invalid_request"
+    sentence = "The request is not valid: {reason}."
+
+
+class InvalidArray(RequestError):
+    code = "invalid_array"
+    sentence = "An image or pass can't be read: {reason}."
+
+
+class InvalidSize(RequestError):
+    code = "invalid_size"
+    sentence = "The picture is {width} x {height}; both sides must be multiples of 8. The nearest is {nearest}."
+
+
+class MissingControlImage(RequestError):
+    code = "missing_control_image"
+    sentence = "The {kind} control has no image. Give it one, or switch the control off."
+
+
+class SceneError(UnderpaintError):
+    code = "scene"
+
+
+class NoCamera(SceneError):
+    code = "no_camera"
+    sentence = 'The scene "{scene}" has no active camera. Add one with Add > Camera, then View > Cameras > Set Active.'
+
+
+class PanoramicCamera(SceneError):
+    code = "panoramic_camera"
+    sentence = (
+        'The camera "{camera}" is panoramic; ControlNets know flat pictures only. '
+        "Set its Type to Perspective or Orthographic in the camera properties."
+    )
+
+
+class NoArmature(SceneError):
+    code = "no_armature"
+    sentence = (
+        "The pose control needs a character, and the camera sees no armature. "
+        "Add one, bring it into view, or switch the pose control off."
+    )
+
+
+class UnmappedRig(SceneError):
+    code = "unmapped_rig"
+    sentence = 'The armature "{armature}" names its bones in a way that is not known. Not found: {missing}.'
+
+
+class NothingSelected(SceneError):
+    code = "nothing_selected"
+    sentence = "No mesh is selected. Select the meshes that should receive the picture."
+
+
+class NoUVMap(SceneError):
+    code = "no_uv_map"
+    sentence = (
+        'The mesh "{object}" has no UV map. Make one with UV > Smart UV Project in Edit Mode, then project again.'
+    )
+
+
+class NoPicture(SceneError):
+    code = "no_picture"
+    sentence = "There is no picture to project yet. Render with Underpaint first, or pick a result in the history."
+
+
+class BackendError(UnderpaintError):
+    code = "backend"
+
+
+class BackendNotInstalled(BackendError):
+    code = "backend_not_installed"
+    sentence = (
+        "The Underpaint backend is not installed. In Blender, open Edit > Preferences > Add-ons > Underpaint "
+        'and press "Install Backend". (Looked for {python}.)'
+    )
+
+
+class BackendNotStarted(BackendError):
+    code = "backend_not_started"
+    sentence = "The Underpaint backend did not start: {reason}. Its log is {log}."
+
+
+class BackendUnreachable(BackendError):
+    code = "backend_unreachable"
+    sentence = "The Underpaint backend does not answer: {reason}. Try again; it is started when needed."
+
+
+class TokenRefused(BackendError):
+    code = "token_refused"
+    sentence = "The Underpaint backend refused the token in {path}. Restart the backend, so that both use the same one."
+
+
+class VersionMismatch(BackendError):
+    code = "version_mismatch"
+    sentence = (
+        "This program speaks protocol {ours}, the running backend ({software}) speaks {theirs}. "
+        "Update the older one, then restart the backend."
+    )
+
+
+class ModelError(UnderpaintError):
+    code = "model"
+
+
+class ModelMissing(ModelError):
+    code = "model_missing"
+    sentence = 'The model "{model}" is not on this computer: {reason}.'
+
+
+class ModelBroken(ModelError):
+    code = "model_broken"
+    sentence = 'The model "{model}" can\'t be loaded: {reason}.'
+
+
+class ModelMismatch(ModelError):
+    code = "model_mismatch"
+    sentence = (
+        'The ControlNet "{controlnet}" is made for {controlnet_family}, the checkpoint "{checkpoint}" is {family}.'
+    )
+
+
+class DetectorMissing(ModelError):
+    code = "detector_missing"
+    sentence = "The {detector} detector has no weights on this computer: {reason}."
+
+
+class JobError(UnderpaintError):
+    code = "job"
+
+
+class JobUnknown(JobError):
+    code = "job_unknown"
+    sentence = "The backend has no job {job_id}."
+
+
+class JobConflict(JobError):
+    code = "job_conflict"
+    sentence = "The job {job_id} exists already with another request."
+
+
+class JobCancelled(JobError):
+    code = "job_cancelled"
+    sentence = "Cancelled."
+
+
+class JobInterrupted(JobError):
+    code = "job_interrupted"
+    sentence = "The backend stopped in the middle of the job ({reason}). Nothing is lost: render again."
+
+
+class OutOfMemory(JobError):
+    code = "out_of_memory"
+    sentence = "Not enough memory on {device} for this picture. Make it smaller, or use fewer controls."
+
+
+class DiskFull(JobError):
+    code = "disk_full"
+    sentence = "The disk that holds {path} is full. Free some space, then render again."
+
+
+class BlobMissing(JobError):
+    code = "blob_missing"
+    sentence = "The backend no longer has the image {sha256}."
+
+
+class WorkerFailed(JobError):
+    code = "worker_failed"
+    sentence = "The backend hit an unexpected error: {reason}. Its log is {log}."
+
+
+def _by_code() -> dict[str, type[UnderpaintError]]:
+    found: dict[str, type[UnderpaintError]] = {}
+    pending: list[type[UnderpaintError]] = [UnderpaintError]
+    while pending:
+        kind = pending.pop()
+        found[kind.code] = kind
+        pending.extend(kind.__subclasses__())
+    return found

@@ -1,0 +1,101 @@
+"""Jobs: what the queue holds, what a finished one leaves, and what may become of it."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .arrays import ArrayRef
+from .errors import ErrorInfo
+from .request import Request
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"  # the worker or the service died under it
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to the job."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Phase(StrEnum):
+    """The parts of a job's way, as progress and timings name them."""
+
+    CAPTURE = "capture"  # passes out of Blender
+    CONVERT = "convert"  # passes to physical arrays
+    UPLOAD = "upload"
+    QUEUE = "queue"
+    LOAD = "load"  # models from disk
+    CONDITIONING = "conditioning"  # physical arrays to control images
+    ENCODE = "encode"  # prompts
+    STEP = "step"  # one denoising step
+    DECODE = "decode"  # latents to a picture
+    STORE = "store"  # results to disk
+    DOWNLOAD = "download"  # results to the client
+    WRITE_BACK = "write_back"  # into Blender
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long a phase took; one entry for each denoising step."""
+
+    phase: Phase
+    ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a job that succeeded leaves behind; everything in it lies in the blob store by then."""
+
+    image: ArrayRef | None  # (height, width, 3) uint8 sRGB, row 0 at the top; None for control maps alone
+    control_maps: tuple[ArrayRef, ...]  # as the nets saw them, (height, width, 3) uint8, in the order of the controls
+    timings: tuple[Timing, ...]
+    checkpoint: str  # what was really loaded
+    plan: str  # where the model ran and how, in words
+    versions: dict[str, str]  # of torch, diffusers, ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSubmission:
+    """The body of `PUT /v1/jobs/{id}`; submitting the same one twice is one job."""
+
+    request: Request
+    client: str = ""  # who asks, for the job list: "blender", "panel", "script"
+    retry_interrupted: bool = True  # run it once more when the worker died under it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the service tells it."""
+
+    id: str
+    client: str
+    state: JobState
+    request: Request
+    revision: int  # of its newest change
+    created_at: float  # Unix seconds
+    started_at: float | None = None
+    ended_at: float | None = None
+    attempts: int = 0  # how often a worker began it
+    error: ErrorInfo | None = None
+    result: JobResult | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    """The answer to `GET /v1/jobs`: newest first."""
+
+    jobs: tuple[Job, ...]
+    next_before: int | None  # pass as `before` for the next page; None at the end
+
+
+def is_job_id(text: str) -> bool:
+    """Job ids come from clients: `uuid.uuid4().hex`, 32 lower-case hex digits."""
+    return _JOB_ID.fullmatch(text) is not None
