@@ -54,7 +54,7 @@ class BlobStore:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
         except OSError as error:
             if temporary is not None:
                 Path(temporary).unlink(missing_ok=True)
