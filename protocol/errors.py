@@ -4,7 +4,8 @@
     |- RequestError        the request can't be right, whoever runs it
     |  |- InvalidRequest, InvalidArray, InvalidSize, MissingControlImage
     |- SceneError          the Blender scene lacks something
-    |  |- NoCamera, PanoramicCamera, NoArmature, UnmappedRig, NothingSelected, NoUVMap, NoPicture
+    |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, NoArmature, UnmappedRig,
+    |     NothingSelected, NoUVMap, NoPicture
     |- BackendError        no conversation with the backend
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch
     |- ModelError          a checkpoint, ControlNet or detector can't be used
@@ -97,6 +98,19 @@ class PanoramicCamera(SceneError):
     sentence = (
         'The camera "{camera}" is panoramic; ControlNets know flat pictures only. '
         "Set its Type to Perspective or Orthographic in the camera properties."
+    )
+
+
+class StereoRender(SceneError):
+    code = "stereo_render"
+    sentence = "Stereoscopy is on; ControlNets know flat pictures only. Switch it off in Output > Stereoscopy."
+
+
+class RegionTooSmall(SceneError):
+    code = "region_too_small"
+    sentence = (
+        "A render region needs a frame of more than 64 x 64 pixels, this one has {width} x {height}. "
+        "Switch off Render Region in Output > Format."
     )
 
 

@@ -1,0 +1,78 @@
+"""Blender's camera as the pinhole or parallel camera of the protocol, and the size of the frame."""
+
+from typing import Any
+
+from ..protocol.errors import InvalidSize, NoCamera, PanoramicCamera, StereoRender
+from ..protocol.request import Camera, Extent, Projection
+
+MULTIPLE = 8  # of pixels; a latent's pixel is 8 x 8 picture pixels
+
+
+def check(scene: Any) -> Extent:
+    """The frame's size, once the scene is seen to be one that can be painted.
+
+    Raises NoCamera, PanoramicCamera, StereoRender or InvalidSize, before any work is done.
+    """
+    camera = scene.camera
+    if camera is None or camera.type != "CAMERA":
+        raise NoCamera(scene=scene.name)
+    if camera.data.type not in ("PERSP", "ORTHO"):  # PANO, and CUSTOM since 5.0
+        raise PanoramicCamera(camera=camera.name)
+    if scene.render.use_multiview:
+        raise StereoRender()
+    extent = frame(scene)
+    nearest = rounded(extent)
+    if nearest != extent:
+        raise InvalidSize(width=extent.width, height=extent.height, nearest=f"{nearest.width} x {nearest.height}")
+    return extent
+
+
+def frame(scene: Any) -> Extent:
+    """The size of the rendered frame in pixels, resolution percentage worked in."""
+    render = scene.render
+    percentage = render.resolution_percentage
+    # Blender computes this in integers; a float would round 1 pixel up at some sizes
+    return Extent(
+        width=render.resolution_x * percentage // 100,
+        height=render.resolution_y * percentage // 100,
+    )
+
+
+def rounded(extent: Extent) -> Extent:
+    """The nearest size that the models accept."""
+
+    def nearest(side: int) -> int:
+        return max(MULTIPLE, (side + MULTIPLE // 2) // MULTIPLE * MULTIPLE)
+
+    return Extent(width=nearest(extent.width), height=nearest(extent.height))
+
+
+def protocol_camera(scene: Any, depsgraph: Any) -> Camera:
+    """The scene's camera for its frame, with lens shift, sensor fit and pixel aspect worked in."""
+    camera = scene.camera.evaluated_get(depsgraph)
+    extent, render = frame(scene), scene.render
+    projection = camera.calc_matrix_camera(
+        depsgraph,
+        x=extent.width,
+        y=extent.height,
+        scale_x=render.pixel_aspect_x,
+        scale_y=render.pixel_aspect_y,
+    )
+    half_width, half_height = extent.width / 2, extent.height / 2
+    if camera.data.type == "ORTHO":
+        kind = Projection.ORTHOGRAPHIC
+        off_x, off_y = projection[0][3], projection[1][3]
+    else:
+        kind = Projection.PERSPECTIVE
+        off_x, off_y = -projection[0][2], -projection[1][2]  # divided by w = -z
+    world_from_camera = camera.matrix_world.normalized()  # renderers ignore the camera's scale
+    return Camera(
+        projection=kind,
+        fx_px=projection[0][0] * half_width,
+        fy_px=projection[1][1] * half_height,
+        cx_px=half_width * (1 + off_x),
+        cy_px=half_height * (1 - off_y),
+        world_from_camera=tuple(float(value) for row in world_from_camera for value in row),
+        clip_start_m=camera.data.clip_start,
+        clip_end_m=camera.data.clip_end,
+    )

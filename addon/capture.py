@@ -1,0 +1,130 @@
+"""What a scene looks like to a ControlNet, in physical quantities, and the way to get it outside F12."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..protocol.arrays import Float32Array
+from ..protocol.errors import NoCamera
+from ..protocol.request import Camera, Extent, Person
+from . import camera as cameras
+from . import passes, pose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture:
+    """One frame's geometry as its camera sees it. Row 0 of every array is at the top."""
+
+    width: int
+    height: int
+    depth_m: Float32Array  # (height, width), along the view axis; +inf where nothing is hit
+    normal_camera: Float32Array  # (height, width, 3): x right, y up, z to the viewer; 0 where nothing is hit
+    position_m: Float32Array  # (height, width, 3) in world space; 0 where nothing is hit
+    camera: Camera
+    people: tuple[Person, ...]
+    capture_ms: float
+    convert_ms: float
+
+    @property
+    def extent(self) -> Extent:
+        return Extent(width=self.width, height=self.height)
+
+
+@dataclass(kw_only=True)
+class Order:
+    """A scene for which the engine shall deliver a capture, or the error, instead of a picture."""
+
+    with_people: bool
+    result: Capture | None = None
+    error: Exception | None = None
+
+
+orders: dict[str, Order] = {}
+"""By the temporary scene's name; filled and emptied by `capture` and read by the engine during its render."""
+
+
+def capture(scene: Any, view_layer: Any = None, *, camera: Any = None, with_people: bool = True) -> Capture:
+    """The scene's current frame, for the main thread; blocks for the time of a one-sample render.
+
+    `camera` is the object to look through instead of the scene's own. Renders a copy of the scene (its
+    objects are shared, nothing of it is changed) and removes the copy. Blender's Render Result is
+    overwritten. Raises NoCamera, PanoramicCamera, StereoRender, InvalidSize or UnmappedRig.
+    """
+    layer = _layer_name(scene, view_layer)
+    copy = scene.copy()
+    order = Order(with_people=with_people)
+    try:
+        if camera is not None:
+            copy.camera = camera
+        copy.timeline_markers.clear()  # a marker's camera would win
+        cameras.check(copy)
+        _only_geometry(copy, layer)
+        orders[copy.name] = order
+        bpy.ops.render.render(scene=copy.name)
+    except RuntimeError as error:  # what the engine reported; its own error says more
+        if order.error is None:
+            raise NoCamera(scene=scene.name) from error
+    finally:
+        orders.pop(copy.name, None)
+        bpy.data.scenes.remove(copy)
+    if order.error is not None:
+        raise order.error
+    assert order.result is not None
+    return order.result
+
+
+def convert(raw: passes.RawPasses, camera: Camera, observed: Any, *, extent: Extent, capture_ms: float) -> Capture:
+    """Blender's buffers as physical quantities: background infinite, normals in camera space, rows top-down."""
+    began = time.perf_counter()
+    frame = raw.frame
+    depth, normal = frame[passes.DEPTH.name][::-1, :, 0], frame[passes.NORMAL.name][::-1]
+    hit = (depth < passes.BACKGROUND_M) | normal.any(axis=-1)
+    depth_m = np.where(hit, depth, np.float32(np.inf))
+    people = () if observed is None else pose.people(observed, camera, extent, depth_m)
+    return Capture(
+        width=extent.width,
+        height=extent.height,
+        depth_m=depth_m,
+        normal_camera=_to_camera_space(normal, camera),
+        position_m=np.ascontiguousarray(frame[passes.POSITION.name][::-1]),
+        camera=camera,
+        people=people,
+        capture_ms=capture_ms,
+        convert_ms=(time.perf_counter() - began) * 1e3,
+    )
+
+
+def _to_camera_space(normal_world: Float32Array, camera: Camera) -> Float32Array:
+    """Unit normals; Cycles gives them in world space. For row vectors, n_world @ R is R^T n_world."""
+    rotation = np.array(camera.world_from_camera, np.float32).reshape(4, 4)[:3, :3]
+    normal = normal_world.reshape(-1, 3) @ rotation
+    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    np.divide(normal, length, out=normal, where=length > 0)
+    return normal.reshape(normal_world.shape)
+
+
+def _layer_name(scene: Any, view_layer: Any) -> str:
+    if view_layer is not None:
+        return view_layer.name
+    window = bpy.context.window
+    if window is not None and window.scene == scene:
+        return window.view_layer.name
+    return next((layer.name for layer in scene.view_layers if layer.use), scene.view_layers[0].name)
+
+
+def _only_geometry(copy: Any, layer: str) -> None:
+    """Set a scene's copy up for the passes of one view layer and nothing else."""
+    for other in [entry for entry in copy.view_layers if entry.name != layer]:
+        copy.view_layers.remove(other)
+    copy.view_layers[0].use = True
+    render = copy.render
+    render.engine = "UNDERPAINT"
+    render.use_compositing = render.use_sequencer = render.use_border = False
+    render.use_single_layer = render.use_lock_interface = False
+    for item in ("mist", "uv", "vector", "object_index", "material_index"):
+        setattr(copy.view_layers[0], f"use_pass_{item}", False)
+    for item in ("object", "material", "asset"):
+        setattr(copy.view_layers[0], f"use_pass_cryptomatte_{item}", False)

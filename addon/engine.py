@@ -1,0 +1,260 @@
+"""The render engine: Cycles sees the geometry, the backend paints, Blender shows, saves and cancels.
+
+Blender calls `update` and `render` for each view layer of each frame, in a thread of its own when there
+is a window. So nothing here makes or removes a datablock, and `render` may block on the socket.
+"""
+
+import time
+import traceback
+from typing import Any
+
+import bpy
+import cycles.engine as cycles_engine
+import numpy as np
+
+from ..protocol import client
+from ..protocol.arrays import Float32Array, UInt8Array
+from ..protocol.client import Connection
+from ..protocol.errors import JobCancelled, UnderpaintError
+from ..protocol.events import Event, PreviewReady, Progress
+from ..protocol.jobs import Phase, Timing
+from ..protocol.request import ControlKind, Extent
+from . import camera as cameras
+from . import capture as captures
+from . import colour, main_thread, passes, pose
+from .generation import Outcome, Settings, generate
+from .passes import COMBINED, CONTROL_PASSES, NORMAL, RawPasses
+
+_WORDS = {
+    Phase.CAPTURE: "Reading the scene's passes",
+    Phase.CONVERT: "Reading the scene's passes",
+    Phase.UPLOAD: "Sending the passes",
+    Phase.QUEUE: "Waiting for the backend",
+    Phase.LOAD: "Loading the models",
+    Phase.CONDITIONING: "Making the control maps",
+    Phase.ENCODE: "Reading the prompt",
+    Phase.STEP: "Painting",
+    Phase.DECODE: "Decoding the picture",
+    Phase.STORE: "Storing the picture",
+    Phase.DOWNLOAD: "Fetching the picture",
+    Phase.WRITE_BACK: "Showing the picture",
+}
+
+last_timings: tuple[Timing, ...] = ()
+"""Of the newest picture this engine made, write-back included; for reports and the panel."""
+
+
+class UnderpaintRenderEngine(bpy.types.RenderEngine):
+    bl_idname = "UNDERPAINT"
+    bl_label = "Underpaint"
+    bl_use_preview = False  # material previews would start a job each
+    bl_use_eevee_viewport = True  # Material Preview and Rendered shading in the viewport
+    bl_use_shading_nodes_custom = False
+    bl_use_custom_freestyle = True  # lines are a control's business, not painted over the picture
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.session = None  # where Cycles' functions keep theirs
+        self._error: Exception | None = None
+        self._extent: Extent | None = None
+        self._layers_seen: set[str] = set()  # of this frame; with persistent data one engine renders many frames
+        self._outcome: Outcome | None = None  # of this frame's first view layer
+        self._failed = False  # the first view layer of this frame
+
+    def __del__(self) -> None:
+        try:
+            cycles_engine.free(self)
+        except ReferenceError:  # the RNA is gone before the Python object
+            return
+
+    def update_render_passes(self, scene: Any, layer: Any) -> None:
+        passes.register(self, scene, layer)
+
+    def update(self, data: Any, depsgraph: Any) -> None:
+        """Prepare one view layer. Everything that is set is set on evaluated copies."""
+        layer = depsgraph.view_layer.name
+        if layer in self._layers_seen:  # the next frame
+            self._layers_seen.clear()
+            self._outcome, self._failed = None, False
+        self._error = None
+        try:
+            self._extent = cameras.check(depsgraph.scene_eval)
+            passes.neutralise(depsgraph)
+            passes.prepare_region(self, depsgraph)
+        except UnderpaintError as error:
+            self._error = error
+            return
+        if not self.session:
+            cycles_engine.create(self, data)
+        cycles_engine.reset(self, data, depsgraph)
+
+    def render(self, depsgraph: Any) -> None:
+        """Render one view layer: its passes, and the frame's picture over them."""
+        layer = depsgraph.view_layer.name
+        order = captures.orders.get(depsgraph.scene.name)
+        first = not self._layers_seen
+        self._layers_seen.add(layer)
+        try:
+            if self._error is not None:
+                raise self._error
+            if order is not None:
+                order.result = self._deliver(depsgraph, order)
+            elif first:
+                self._paint(depsgraph, layer)
+            elif not self._failed:  # the picture is the frame's; every view layer shows it over its own passes
+                raw = passes.render(self, depsgraph, self._extent)
+                passes.write(self, layer, _with_outcome(raw, self._outcome, transparent=False))
+        except JobCancelled:
+            self._failed = True
+            self.update_stats("", "Cancelled")
+        except Exception as error:
+            self._failed = True
+            if order is not None:
+                order.error = error
+            self._say(error)
+
+    # ------------------------------------------------------------------------------------------ parts
+
+    def _deliver(self, depsgraph: Any, order: "captures.Order") -> "captures.Capture":
+        return self._see(depsgraph, with_people=order.with_people)[1]
+
+    def _see(self, depsgraph: Any, *, with_people: bool) -> tuple[RawPasses, "captures.Capture"]:
+        """The view layer's passes, as Blender keeps them and as physical quantities."""
+        extent = self._extent
+        assert extent is not None
+        began = time.perf_counter()
+        # whatever is needed of the depsgraph must be taken now: in background mode Cycles frees it
+        camera = cameras.protocol_camera(depsgraph.scene_eval, depsgraph)
+        observed = pose.observe(depsgraph) if with_people else None
+        raw = passes.render(self, depsgraph, extent)
+        capture_ms = (time.perf_counter() - began) * 1e3
+        return raw, captures.convert(raw, camera, observed, extent=extent, capture_ms=capture_ms)
+
+    def _paint(self, depsgraph: Any, layer: str) -> None:
+        global last_timings
+        self._progress(Phase.CAPTURE)
+        scene = depsgraph.scene_eval
+        settings = Settings.from_scene(scene)
+        settings.check()
+        transparent = scene.render.film_transparent
+        exact = colour.shows_exactly(scene)
+        raw, capture = self._see(depsgraph, with_people=settings.wants(ControlKind.OPENPOSE))
+        if self.test_break():
+            raise JobCancelled()
+        shown = raw.result()
+        shown[COMBINED.name] = _clay(shown[NORMAL.name])  # Cycles' one sample would pass for a bad picture
+        passes.write(self, layer, shown)
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, Progress):
+                self._progress(event.phase, event)
+            elif isinstance(event, PreviewReady) and settings.use_preview:
+                preview = connection.preview(event.job_id)
+                if preview is not None:
+                    shown[COMBINED.name] = raw.region.crop(_combined(_enlarged(preview, capture.extent)))
+                    passes.write(self, layer, shown)
+
+        self._progress(Phase.QUEUE)
+        connection: Connection = client.ensure_running()
+        try:
+            outcome = generate(connection, settings, capture, on_event=on_event, cancelled=self.test_break)
+        finally:
+            connection.close()
+        self._progress(Phase.WRITE_BACK)
+        began = time.perf_counter()
+        passes.write(self, layer, _with_outcome(raw, outcome, transparent=transparent))
+        self._outcome = outcome
+        last_timings = (*outcome.timings, Timing(phase=Phase.WRITE_BACK, ms=(time.perf_counter() - began) * 1e3))
+        if settings.keep_image and not self.is_animation:
+            timings = last_timings
+            main_thread.post(lambda: _keep(outcome, timings))
+        self._done(settings, outcome, exact=exact)
+
+    def _done(self, settings: Settings, outcome: Outcome, *, exact: bool) -> None:
+        self.update_progress(1.0)
+        note = ""
+        if settings.wants(ControlKind.OPENPOSE) and ControlKind.OPENPOSE not in outcome.maps:
+            note = " without a pose control, as the camera sees no character"
+        self.update_stats("", f"Painted{note}")
+        if not exact:
+            self.report(
+                {"WARNING"},
+                "The view transform changes the picture's colours. For the picture as it was painted, press "
+                '"Use Standard View" in the Underpaint panel, or take the image in the Image Editor',
+            )
+
+    def _progress(self, phase: Phase, progress: Progress | None = None) -> None:
+        words = _WORDS[phase]
+        if progress is not None:
+            self.update_progress(progress.fraction)
+            if phase is Phase.STEP and progress.steps:
+                words = f"{words}: step {progress.step}/{progress.steps}"
+            if progress.note:
+                words = f"{words} | {progress.note}"
+        self.update_stats("", words)
+
+    def _say(self, error: Exception) -> None:
+        """Tell the user; Blender stops an animation at a reported error and writes no file."""
+        if isinstance(error, UnderpaintError):
+            message = str(error)
+        else:
+            message = (
+                f"Underpaint hit an unexpected error, {type(error).__name__}: {error}. The console has the details"
+            )
+            traceback.print_exception(error)
+        self.update_stats("", message)
+        self.error_set(message)
+        self.report({"ERROR"}, message)
+
+
+def _keep(outcome: Outcome, timings: tuple[Timing, ...]) -> None:
+    from . import images
+
+    images.new_result(outcome.picture, outcome.request, timings=timings)
+
+
+def _with_outcome(raw: RawPasses, outcome: Outcome | None, *, transparent: bool) -> dict[str, Float32Array]:
+    """A view layer's passes with the picture and the control maps in them, cut to the render region."""
+    shown = raw.result()
+    if outcome is None:
+        return shown
+    combined = _combined(outcome.picture)
+    if transparent:  # Film > Transparent: the subject without its background, premultiplied as Blender keeps it
+        combined *= (raw.frame[passes.DEPTH.name] < passes.BACKGROUND_M).astype(np.float32)
+    shown[COMBINED.name] = raw.region.crop(combined)
+    for kind, item in CONTROL_PASSES.items():
+        if kind in outcome.maps:
+            shown[item.name] = raw.region.crop(_combined(outcome.maps[kind]))
+    return shown
+
+
+def _combined(picture: UInt8Array) -> Float32Array:
+    """A picture as a pass holds it: scene linear, opaque, row 0 at the bottom."""
+    height, width, _ = picture.shape
+    result = np.ones((height, width, 4), np.float32)
+    result[..., :3] = colour.scene_linear(picture[::-1])
+    return result
+
+
+def _clay(normal_world: Float32Array) -> Float32Array:
+    """Something to see until the first preview: the geometry in plain grey, lit from above."""
+    grey = np.where(normal_world.any(axis=-1), 0.12 + 0.1 * normal_world[..., 2], 0.02)
+    result = np.ones((*grey.shape, 4), np.float32)
+    result[..., :3] = grey[..., None]
+    return result
+
+
+def _enlarged(preview: UInt8Array, extent: Extent) -> UInt8Array:
+    """A preview at the frame's size, bilinear."""
+
+    def taps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, Float32Array]:
+        at = np.clip((np.arange(size, dtype=np.float32) + 0.5) * count / size - 0.5, 0, count - 1)
+        low = at.astype(np.intp)
+        return low, np.minimum(low + 1, count - 1), at - low
+
+    rows, next_rows, down = taps(preview.shape[0], extent.height)
+    columns, next_columns, across = taps(preview.shape[1], extent.width)
+    values = preview.astype(np.float32)
+    values = values[rows] + (values[next_rows] - values[rows]) * down[:, None, None]
+    values = values[:, columns] + (values[:, next_columns] - values[:, columns]) * across[None, :, None]
+    return np.rint(values).astype(np.uint8)

@@ -1,0 +1,192 @@
+"""Ground-truth passes out of Cycles: what is rendered, how, and in which buffers it lies.
+
+Everything that Cycles is told here is told to *evaluated* copies (or to the Render's own settings), so
+the user's scene stays as it is. Nothing here makes or removes a datablock: it runs in the render thread.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cycles.engine as cycles_engine
+import numpy as np
+
+from ..protocol.arrays import Float32Array
+from ..protocol.request import ControlKind, Extent
+from . import full_frame
+
+BACKGROUND_M = 1e9  # Cycles writes 1e10 where nothing is hit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """A render pass as `RenderEngine.register_pass` takes it."""
+
+    name: str
+    channels: int
+    ids: str
+    kind: str
+
+
+COMBINED = Pass(name="Combined", channels=4, ids="RGBA", kind="COLOR")
+DEPTH = Pass(name="Depth", channels=1, ids="Z", kind="VALUE")
+NORMAL = Pass(name="Normal", channels=3, ids="XYZ", kind="VECTOR")
+POSITION = Pass(name="Position", channels=3, ids="XYZ", kind="VECTOR")
+GEOMETRY = (COMBINED, DEPTH, NORMAL, POSITION)
+CONTROL_PASSES = {
+    ControlKind.DEPTH: Pass(name="Control Depth", channels=4, ids="RGBA", kind="COLOR"),
+    ControlKind.NORMAL: Pass(name="Control Normal", channels=4, ids="RGBA", kind="COLOR"),
+    ControlKind.OPENPOSE: Pass(name="Control Pose", channels=4, ids="RGBA", kind="COLOR"),
+}
+# what else of the user's choice one sample gives exactly; light passes would be noise
+_EXTRA_PASSES = {"Mist", "UV", "Vector", "IndexOB", "IndexMA", "Object Index", "Material Index"}
+
+# One sample through each pixel's centre, on the CPU (it takes a fraction of a second and leaves the
+# graphics memory to the models). Names that a Blender version lacks are passed over.
+_CYCLES = {
+    "device": "CPU",
+    "samples": 1,
+    "use_layer_samples": "IGNORE",
+    "use_adaptive_sampling": False,
+    "use_denoising": False,
+    "time_limit": 0.0,
+    "sample_offset": 0,
+    "use_sample_subset": False,
+    "seed": 0,
+    "use_animated_seed": False,
+    "auto_scrambling_distance": False,
+    "scrambling_distance": 1.0,
+    "pixel_filter_type": "BOX",
+    "filter_width": 0.01,
+    "use_guiding": False,
+    "use_auto_tile": False,
+    "film_exposure": 1.0,
+    "max_bounces": 0,  # light doesn't matter to geometry; transparency has a limit of its own
+}
+_RENDER = {"use_motion_blur": False, "use_persistent_data": False, "use_freestyle": False}
+
+
+def register(engine: Any, scene: Any, layer: Any) -> None:
+    """Declare the passes of a view layer, for the result and for the compositor's sockets."""
+    for item in (*GEOMETRY, *CONTROL_PASSES.values()):
+        engine.register_pass(scene, layer, item.name, item.channels, item.ids, item.kind)
+    for name, ids, kind in cycles_engine.list_render_passes(scene, layer):
+        if name in _EXTRA_PASSES or name.startswith("Crypto"):
+            engine.register_pass(scene, layer, name, len(ids), ids, kind)
+
+
+def neutralise(depsgraph: Any) -> None:
+    """Take back, on the evaluated copies, every setting of the user's that would blur or shift the passes."""
+    scene, layer = depsgraph.scene_eval, depsgraph.view_layer_eval
+    known = scene.cycles.bl_rna.properties
+    for name, value in _CYCLES.items():
+        if name in known:
+            setattr(scene.cycles, name, value)
+    scene.cycles.property_unset("sampling_pattern")
+    for name, value in _RENDER.items():
+        setattr(scene.render, name, value)
+    scene.camera.data.dof.use_dof = False
+    layer.samples = 0
+    layer.pass_alpha_threshold = 0.5
+    for name in ("use_pass_z", "use_pass_normal", "use_pass_position"):
+        setattr(layer, name, True)
+    layer.cycles.use_denoising = False
+    layer.cycles.denoising_store_passes = False
+    for item in CONTROL_PASSES.values():  # else Cycles complains of passes that it doesn't know
+        layer.aovs.add().name = item.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """The part of the frame that the render result holds, in pixels from the bottom left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def crop(self, array: Float32Array) -> Float32Array:
+        """The region's part of an array whose row 0 is at the bottom."""
+        return array[self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawPasses:
+    """What Cycles rendered: every pass of one view layer by name, row 0 at the bottom."""
+
+    frame: dict[str, Float32Array]  # (height, width, channels) of the whole frame
+    region: Region
+
+    def result(self) -> dict[str, Float32Array]:
+        """The part of each pass that Blender's render result takes."""
+        return {name: self.region.crop(array) for name, array in self.frame.items()}
+
+
+def render(engine: Any, depsgraph: Any, extent: Extent) -> RawPasses:
+    """Let Cycles render the view layer that it was reset with.
+
+    In background mode the depsgraph is gone afterwards: Cycles frees it to save memory.
+    """
+    layer = depsgraph.view_layer.name
+    settings = engine.path_resolve("render")  # the Render's own copy of the settings, not the scene's
+    if not settings.use_border:
+        cycles_engine.render(engine, depsgraph)
+        frame = _read(engine, layer)
+        return RawPasses(frame=frame, region=Region(x=0, y=0, width=extent.width, height=extent.height))
+
+    corner = (
+        int(np.float32(settings.border_min_x) * np.float32(extent.width)),
+        int(np.float32(settings.border_min_y) * np.float32(extent.height)),
+    )
+    tiles = full_frame.TileFiles(extent)
+    try:
+        with _whole_frame(settings):
+            cycles_engine.render(engine, depsgraph)
+        frame = tiles.read()
+    finally:
+        tiles.close()
+    frame[DEPTH.name][frame[DEPTH.name] == 0] = 1e10  # the file holds what Cycles accumulated
+    result = engine.get_result()
+    region = Region(x=corner[0], y=corner[1], width=result.resolution_x, height=result.resolution_y)
+    return RawPasses(frame=frame, region=region)
+
+
+def prepare_region(engine: Any, depsgraph: Any) -> None:
+    """Before Cycles is reset: with a render region on, have it keep the whole frame."""
+    if engine.path_resolve("render").use_border:
+        depsgraph.scene_eval.cycles.use_auto_tile = True
+        depsgraph.scene_eval.cycles.tile_size = full_frame.TILE_PX
+
+
+def write(engine: Any, layer: str, passes: dict[str, Float32Array]) -> None:
+    """Show passes, (height, width, channels) with row 0 at the bottom, as the layer's result.
+
+    All of a layer's passes must be given each time: what is not written in this bracket becomes zero.
+    """
+    height, width = passes[COMBINED.name].shape[:2]
+    result = engine.begin_result(0, 0, width, height, layer=layer)
+    for render_pass in result.layers[0].passes:
+        if render_pass.name in passes:
+            render_pass.rect.foreach_set(np.ascontiguousarray(passes[render_pass.name]).ravel())
+    engine.end_result(result)
+
+
+@contextlib.contextmanager
+def _whole_frame(settings: Any) -> Iterator[None]:
+    settings.use_border = False
+    try:
+        yield
+    finally:
+        settings.use_border = True
+
+
+def _read(engine: Any, layer: str) -> dict[str, Float32Array]:
+    result = engine.get_result()
+    width, height = result.resolution_x, result.resolution_y
+    frame: dict[str, Float32Array] = {}
+    for render_pass in next(entry for entry in result.layers if entry.name == layer).passes:
+        pixels = np.empty(width * height * render_pass.channels, np.float32)
+        render_pass.rect.foreach_get(pixels)
+        frame[render_pass.name] = pixels.reshape(height, width, render_pass.channels)
+    return frame
