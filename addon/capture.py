@@ -122,7 +122,7 @@ def _only_geometry(copy: Any, layer: str) -> None:
     copy.view_layers[0].use = True
     render = copy.render
     render.engine = "UNDERPAINT"
-    render.use_compositing = render.use_sequencer = render.use_border = False
+    render.use_compositing = render.use_sequencer = render.use_border = render.use_freestyle = False
     render.use_single_layer = render.use_lock_interface = False
     for item in ("mist", "uv", "vector", "object_index", "material_index"):
         setattr(copy.view_layers[0], f"use_pass_{item}", False)

@@ -50,7 +50,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
     bl_use_preview = False  # material previews would start a job each
     bl_use_eevee_viewport = True  # Material Preview and Rendered shading in the viewport
     bl_use_shading_nodes_custom = False
-    bl_use_custom_freestyle = True  # lines are a control's business, not painted over the picture
+    bl_use_custom_freestyle = True  # else Freestyle asks EEVEE for its strokes, which needs a screen
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,6 +60,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self._layers_seen: set[str] = set()  # of this frame; with persistent data one engine renders many frames
         self._outcome: Outcome | None = None  # of this frame's first view layer
         self._failed = False  # the first view layer of this frame
+        self._strokes = False  # this is Freestyle's own scene, whose strokes Blender draws over the picture
 
     def __del__(self) -> None:
         try:
@@ -77,10 +78,12 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             self._layers_seen.clear()
             self._outcome, self._failed = None, False
         self._error = None
+        self._strokes = bpy.data.scenes.get(depsgraph.scene.name) != depsgraph.scene
         try:
-            self._extent = cameras.check(depsgraph.scene_eval)
-            passes.neutralise(depsgraph)
-            passes.prepare_region(self, depsgraph)
+            if not self._strokes:
+                self._extent = cameras.check(depsgraph.scene_eval)
+                passes.neutralise(depsgraph)
+                passes.prepare_region(self, depsgraph)
         except UnderpaintError as error:
             self._error = error
             return
@@ -90,6 +93,9 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
 
     def render(self, depsgraph: Any) -> None:
         """Render one view layer: its passes, and the frame's picture over them."""
+        if self._strokes:
+            cycles_engine.render(self, depsgraph)
+            return
         layer = depsgraph.view_layer.name
         order = captures.orders.get(depsgraph.scene.name)
         first = not self._layers_seen

@@ -61,10 +61,11 @@ _CYCLES = {
     "filter_width": 0.01,
     "use_guiding": False,
     "use_auto_tile": False,
+    "tile_size": 8192,  # 5.0 tiles whatever use_auto_tile says
     "film_exposure": 1.0,
     "max_bounces": 0,  # light doesn't matter to geometry; transparency has a limit of its own
 }
-_RENDER = {"use_motion_blur": False, "use_persistent_data": False, "use_freestyle": False}
+_RENDER = {"use_motion_blur": False, "use_persistent_data": False}
 
 
 def register(engine: Any, scene: Any, layer: Any) -> None:
