@@ -1,0 +1,34 @@
+"""Starting the panel."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+
+from ..protocol.client import Home
+from .session import Session
+from .settings import Memory
+from .window import Window
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the panel until it is closed."""
+    parser = argparse.ArgumentParser(prog="python -m underpaint.qt_panel", description="Underpaint's own window.")
+    parser.add_argument("--home", type=Path, help="the data folder (default: UNDERPAINT_HOME, else the user's)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    app = QApplication(sys.argv[:1])
+    app.setApplicationName("Underpaint")
+    app.setApplicationDisplayName("Underpaint")
+    app.setOrganizationName("Underpaint")
+    app.setDesktopFileName("underpaint")
+    home: Path | None = options.home
+    session = Session(Home(home.expanduser().absolute()) if home is not None else None)
+    window = Window(session, Memory(QSettings("Underpaint", "Panel")))
+    window.show()
+    session.start()
+    return app.exec()

@@ -1,0 +1,198 @@
+"""Small input widgets that the form is made of."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Generic, TypeVar
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QFont, QKeyEvent, QPalette, QWheelEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QSizePolicy,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
+
+from .icons import icon
+
+E = TypeVar("E", bound=Enum)
+ICON_SIZE = QSize(16, 16)
+
+
+def heading(text: str) -> QLabel:
+    """A section's title."""
+    label = QLabel(text)
+    font = QFont(label.font())
+    font.setWeight(QFont.Weight.DemiBold)
+    label.setFont(font)
+    label.setAccessibleName(text)
+    return label
+
+
+def tool_button(name: str, tooltip: str, *, text: str = "") -> QToolButton:
+    """A flat button with one of our icons; its tooltip is its accessible name."""
+    button = QToolButton()
+    button.setIcon(icon(name))
+    button.setIconSize(ICON_SIZE)
+    button.setAutoRaise(True)
+    button.setToolTip(tooltip)
+    button.setAccessibleName(text or tooltip)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    if text:
+        button.setText(text)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    return button
+
+
+class _WheelNeedsFocus:
+    """Scrolling the form over a field must not change it."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():  # type: ignore[attr-defined]
+            super().wheelEvent(event)  # type: ignore[misc]
+        else:
+            event.ignore()
+
+
+class IntField(_WheelNeedsFocus, QSpinBox):
+    """A whole number."""
+
+    def __init__(self, low: int, high: int, step: int, name: str, tooltip: str, *, suffix: str = "") -> None:
+        super().__init__()
+        self.setRange(low, high)
+        self.setSingleStep(step)
+        self.setSuffix(suffix)
+        _describe(self, name, tooltip)
+
+
+class FloatField(_WheelNeedsFocus, QDoubleSpinBox):
+    """A number with two decimals."""
+
+    def __init__(self, low: float, high: float, step: float, name: str, tooltip: str) -> None:
+        super().__init__()
+        self.setRange(low, high)
+        self.setSingleStep(step)
+        self.setDecimals(2)
+        _describe(self, name, tooltip)
+
+
+class Choice(_WheelNeedsFocus, QComboBox, Generic[E]):
+    """One member of a closed set."""
+
+    chosen = Signal()
+
+    def __init__(self, members: Sequence[tuple[E, str]], name: str, tooltip: str) -> None:
+        super().__init__()
+        self._members = [member for member, _ in members]
+        self.addItems([label for _, label in members])
+        self.currentIndexChanged.connect(lambda: self.chosen.emit())
+        _describe(self, name, tooltip)
+
+    @property
+    def value(self) -> E:
+        """The chosen member."""
+        return self._members[self.currentIndex()]
+
+    def set_value(self, member: E) -> None:
+        """Choose a member."""
+        self.setCurrentIndex(self._members.index(member))
+
+
+class ModelField(QWidget):
+    """A model: a folder, a hub id, or nothing for the one that belongs to the embedded checkpoint."""
+
+    changed = Signal()
+
+    def __init__(self, name: str, tooltip: str, placeholder: str) -> None:
+        super().__init__()
+        self._name = name
+        self._box = _ModelBox()
+        self._box.setEditable(True)
+        self._box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._box.setMinimumContentsLength(8)
+        self._box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        edit = self._box.lineEdit()
+        assert edit is not None
+        edit.setPlaceholderText(placeholder)
+        edit.setClearButtonEnabled(True)
+        edit.textChanged.connect(lambda: self.changed.emit())
+        _describe(self._box, name, tooltip)
+        browse = tool_button("open", f"Choose the folder of the {name.lower()}")
+        browse.clicked.connect(self._browse)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self._box, 1)
+        layout.addWidget(browse)
+        self.setFocusProxy(self._box)
+
+    @property
+    def value(self) -> str:
+        """What is filled in."""
+        return self._box.currentText().strip()
+
+    def set_value(self, text: str) -> None:
+        """Fill in a folder or id."""
+        self._box.setEditText(text)
+
+    @property
+    def recent(self) -> tuple[str, ...]:
+        """What the list offers."""
+        return tuple(self._box.itemText(index) for index in range(self._box.count()))
+
+    def set_recent(self, models: Sequence[str]) -> None:
+        """Offer models that were used before."""
+        text = self._box.currentText()
+        self._box.clear()
+        self._box.addItems(list(models))
+        self._box.setEditText(text)
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self._name, self.value)
+        if folder:
+            self.set_value(folder)
+
+
+class _ModelBox(_WheelNeedsFocus, QComboBox):
+    pass
+
+
+class PromptField(QPlainTextEdit):
+    """Some lines of text; Tab leaves it, as anywhere in a form."""
+
+    def __init__(self, name: str, tooltip: str, placeholder: str, *, lines: int) -> None:
+        super().__init__()
+        self.setTabChangesFocus(True)
+        self.setPlaceholderText(placeholder)
+        metrics = self.fontMetrics()
+        frame = 2 * (self.frameWidth() + int(self.document().documentMargin()))
+        self.setFixedHeight(metrics.lineSpacing() * lines + frame + 2)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        _describe(self, name, tooltip)
+
+    def keyPressEvent(self, e: QKeyEvent) -> None:
+        if e.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and e.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            e.ignore()  # generates, and must not break the line as well
+            return
+        super().keyPressEvent(e)
+
+
+def quiet(label: QLabel) -> QLabel:
+    """The label, in the colour of what is of less interest."""
+    label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+    return label
+
+
+def _describe(widget: QWidget, name: str, tooltip: str) -> None:
+    widget.setAccessibleName(name)
+    widget.setAccessibleDescription(tooltip)
+    widget.setToolTip(tooltip)
+    if isinstance(widget, QSpinBox | QDoubleSpinBox | QComboBox):
+        widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

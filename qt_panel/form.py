@@ -1,0 +1,298 @@
+"""What the user filled in, as data: checked, turned into a request, and made again from one. Knows no Qt."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
+from ..protocol.errors import InvalidRequest, InvalidSize, MissingControlImage, UnderpaintError
+from ..protocol.request import (
+    Camera,
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    DepthPass,
+    Detector,
+    Extent,
+    GenerateRequest,
+    NormalPass,
+    Photo,
+    PosePass,
+    ReadyMap,
+    Request,
+    Scheduler,
+    Source,
+)
+
+SIZE_STEP = 8  # the latents are an eighth of the picture
+MIN_SIDE, MAX_SIDE = 64, 4096
+MAX_SEED = 2**63 - 1
+MAX_SCALE = 2.0
+_DEFAULT_SIZE = Extent(width=512, height=512)
+
+DETECTORS = {
+    ControlKind.DEPTH: Detector.MIDAS,
+    ControlKind.NORMAL: Detector.NORMAL_BAE,
+    ControlKind.OPENPOSE: Detector.OPENPOSE,
+    ControlKind.CANNY: Detector.CANNY,
+}
+"""The detector that finds a control image of each kind in a photo."""
+
+_HINTS = (
+    (ControlKind.DEPTH, ("depth", "disparity", "zbuffer")),
+    (ControlKind.NORMAL, ("normal",)),
+    (ControlKind.OPENPOSE, ("pose", "skeleton", "keypoint")),
+    (ControlKind.CANNY, ("canny", "edge", "lineart")),
+)
+
+
+class PictureUse(StrEnum):
+    """What a dropped picture is."""
+
+    MAP = "map"  # what the ControlNet expects, ready-made
+    PHOTO = "photo"  # a detector finds the control image in it
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """A picture on this side of the wire, to be uploaded when a job needs it."""
+
+    name: str
+    pixels: UInt8Array  # (height, width, 3) sRGB, row 0 at the top
+    file: str = ""  # where it came from; empty when pasted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reused:
+    """A control source that the service has already, out of an earlier request."""
+
+    source: Source
+    size: Extent  # of the request it comes from; passes fit no other
+    shown: ArrayRef | None = None  # a picture of it, for the thumbnail
+    origin: str = ""  # for a person: "Blender render"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlForm:
+    """One row of the controls list."""
+
+    kind: ControlKind = ControlKind.DEPTH
+    image: Picture | Reused | None = None
+    use: PictureUse = PictureUse.MAP  # of a Picture
+    controlnet: str = ""
+    conditioning_scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """Everything the user filled in."""
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    checkpoint: str = ""
+    allow_download: bool = False
+    size: Extent = _DEFAULT_SIZE
+    controls: tuple[ControlForm, ...] = ()
+    steps: int = 20
+    guidance_scale: float = 7.5
+    scheduler: Scheduler = Scheduler.UNIPC
+    seed: int = 0
+    random_seed: bool = False  # roll a new seed before each picture
+    camera: Camera | None = None  # of the render whose passes are used, so that the picture can be projected back
+
+
+def nearest_size(size: Extent) -> Extent:
+    """The nearest size that a picture can have; half-way goes up."""
+
+    def side(pixels: int) -> int:
+        rounded = (pixels + SIZE_STEP // 2) // SIZE_STEP * SIZE_STEP
+        return min(max(rounded, MIN_SIDE), MAX_SIDE)
+
+    return Extent(width=side(size.width), height=side(size.height))
+
+
+def is_pass(source: Source) -> bool:
+    """Whether a source is measured in the pixels of one render, and so fits its size alone."""
+    return isinstance(source, DepthPass | NormalPass | PosePass)
+
+
+def misfit(form: Form) -> Extent | None:
+    """The size that the reused passes are made for, where the form asks for another."""
+    for control in form.controls:
+        image = control.image
+        if control.enabled and isinstance(image, Reused) and is_pass(image.source) and image.size != form.size:
+            return image.size
+    return None
+
+
+def problems(form: Form, *, maps_only: bool = False) -> tuple[UnderpaintError, ...]:
+    """Why no request can be made of the form; empty when one can."""
+    found: list[UnderpaintError] = []
+    nearest = nearest_size(form.size)
+    if nearest != form.size:
+        words = f"{nearest.width} x {nearest.height}"
+        found.append(InvalidSize(width=form.size.width, height=form.size.height, nearest=words))
+    enabled = [control for control in form.controls if control.enabled]
+    for control in enabled:
+        if control.image is None:
+            found.append(MissingControlImage(kind=control.kind.value))
+        if control.start >= control.end:
+            found.append(InvalidRequest(reason=f"the {control.kind.value} control stops before it starts"))
+    if (made_for := misfit(form)) is not None:
+        found.append(
+            InvalidRequest(reason=f"the render's passes are {made_for.width} x {made_for.height}, the picture is not")
+        )
+    if maps_only and not enabled:
+        found.append(InvalidRequest(reason="there is no control to make a map of"))
+    return tuple(found)
+
+
+def generate_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> GenerateRequest:
+    """The request for one picture. Raises the first of `problems`."""
+    _refuse(problems(form))
+    controls = _controls(form, upload)
+    return GenerateRequest(
+        prompt=form.prompt.strip(),
+        negative_prompt=form.negative_prompt.strip(),
+        checkpoint=form.checkpoint.strip(),
+        size=form.size,
+        controls=controls,
+        steps=form.steps,
+        guidance_scale=form.guidance_scale,
+        scheduler=form.scheduler,
+        seed=form.seed,
+        camera=form.camera if any(is_pass(control.source) for control in controls) else None,
+        allow_download=form.allow_download,
+    )
+
+
+def maps_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> ControlMapsRequest:
+    """The request for the control maps alone. Raises the first of `problems`."""
+    _refuse(problems(form, maps_only=True))
+    return ControlMapsRequest(
+        size=form.size,
+        controls=_controls(form, upload),
+        checkpoint=form.checkpoint.strip(),
+        allow_download=form.allow_download,
+    )
+
+
+def restored(form: Form, request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> Form:
+    """The form that makes a request again; what the request says nothing about stays as in `form`."""
+    changed = dataclasses.replace(
+        form,
+        checkpoint=request.checkpoint,
+        allow_download=request.allow_download,
+        size=request.size,
+        controls=reused_controls(request, shown, origin=origin),
+    )
+    if isinstance(request, ControlMapsRequest):
+        return changed
+    return dataclasses.replace(
+        changed,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        scheduler=request.scheduler,
+        seed=request.seed,
+        random_seed=False,
+        camera=request.camera,
+    )
+
+
+def with_passes(form: Form, request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> Form:
+    """The form with the controls, size and camera of a Blender render, and everything else as it was."""
+    camera = request.camera if isinstance(request, GenerateRequest) else None
+    controls = reused_controls(request, shown, origin=origin)
+    return dataclasses.replace(form, size=request.size, controls=controls, camera=camera)
+
+
+def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> tuple[ControlForm, ...]:
+    """The controls of a request as rows; their images stay with the service.
+
+    `shown` holds a picture of each for its thumbnail, as far as there is one.
+    """
+    pictures = (*shown, *(None for _ in request.controls))
+    return tuple(
+        ControlForm(
+            kind=control.kind,
+            image=Reused(
+                source=control.source,
+                size=request.size,
+                shown=picture or _own_picture(control.source),
+                origin=origin,
+            ),
+            controlnet=control.controlnet,
+            conditioning_scale=control.conditioning_scale,
+            start=control.start,
+            end=control.end,
+        )
+        for control, picture in zip(request.controls, pictures, strict=False)
+    )
+
+
+def guess(name: str) -> tuple[ControlKind, PictureUse]:
+    """What a dropped file probably is, by its name: "room_depth.png" is a depth map, anything else a photo."""
+    lowered = name.lower()
+    for kind, hints in _HINTS:
+        if any(hint in lowered for hint in hints):
+            return kind, PictureUse.MAP
+    return ControlKind.CANNY, PictureUse.PHOTO  # Canny needs no weights and understands any photo
+
+
+def with_dropped(form: Form, picture: Picture) -> Form:
+    """The form with a picture dropped on the window: into the first row that waits for one of its
+    kind, else for any, else into a new row.
+    """
+    kind, use = guess(picture.name)
+    rows = list(form.controls)
+    waiting = [index for index, row in enumerate(rows) if row.image is None]
+    same = [index for index in waiting if rows[index].kind is kind]
+    if same or waiting:
+        index = (same or waiting)[0]
+        use = use if rows[index].kind is kind else rows[index].use
+        rows[index] = dataclasses.replace(rows[index], image=picture, use=use, enabled=True)
+    else:
+        rows.append(ControlForm(kind=kind, image=picture, use=use))
+    return dataclasses.replace(form, controls=tuple(rows))
+
+
+def _controls(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> tuple[Control, ...]:
+    return tuple(
+        Control(
+            kind=row.kind,
+            source=_source(row, upload),
+            controlnet=row.controlnet.strip(),
+            conditioning_scale=row.conditioning_scale,
+            start=row.start,
+            end=row.end,
+        )
+        for row in form.controls
+        if row.enabled
+    )
+
+
+def _source(row: ControlForm, upload: Callable[[AnyArray], ArrayRef]) -> Source:
+    match row.image:
+        case Reused(source=source):
+            return source
+        case Picture(pixels=pixels) if row.use is PictureUse.PHOTO:
+            return Photo(image=upload(pixels), detector=DETECTORS[row.kind])
+        case Picture(pixels=pixels):
+            return ReadyMap(image=upload(pixels))
+        case None:
+            raise MissingControlImage(kind=row.kind.value)
+
+
+def _own_picture(source: Source) -> ArrayRef | None:
+    return source.image if isinstance(source, ReadyMap | Photo) else None
+
+
+def _refuse(found: tuple[UnderpaintError, ...]) -> None:
+    if found:
+        raise found[0]

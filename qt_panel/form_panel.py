@@ -1,0 +1,240 @@
+"""The left side of the window: everything that makes a picture."""
+
+import dataclasses
+import random
+
+from PySide6.QtCore import QRegularExpression, Qt, Signal
+from PySide6.QtGui import QRegularExpressionValidator
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..protocol.errors import InvalidSize
+from ..protocol.request import Camera, Extent
+from . import words
+from .control_list import ControlList
+from .fields import Choice, FloatField, IntField, ModelField, PromptField, heading, quiet, tool_button
+from .form import MAX_SEED, MAX_SIDE, MIN_SIDE, SIZE_STEP, Form, misfit, nearest_size
+
+_SIZES = ((512, 512), (512, 768), (768, 512), (768, 768), (1024, 1024), (832, 1216), (1216, 832))
+_ROLL = 2**31 - 1  # new seeds stay within what Blender's seed field holds
+
+
+class FormPanel(QScrollArea):
+    """Shows a Form and gives it back."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._camera: Camera | None = None
+        self._filling = False
+        self.controls = ControlList()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._build()
+        self.controls.changed.connect(self._edited)
+
+    @property
+    def form(self) -> Form:
+        """What is filled in."""
+        return Form(
+            prompt=self._prompt.toPlainText(),
+            negative_prompt=self._negative.toPlainText(),
+            checkpoint=self._checkpoint.value,
+            allow_download=self._download.isChecked(),
+            size=Extent(width=self._width.value(), height=self._height.value()),
+            controls=self.controls.controls,
+            steps=self._steps.value(),
+            guidance_scale=self._guidance.value(),
+            scheduler=self._scheduler.value,
+            seed=min(int(self._seed.text() or 0), MAX_SEED),
+            random_seed=self._random.isChecked(),
+            camera=self._camera,
+        )
+
+    def fill(self, form: Form) -> None:
+        """Fill in a form."""
+        self._filling = True
+        self._prompt.setPlainText(form.prompt)
+        self._negative.setPlainText(form.negative_prompt)
+        self._checkpoint.set_value(form.checkpoint)
+        self._download.setChecked(form.allow_download)
+        self._width.setValue(form.size.width)
+        self._height.setValue(form.size.height)
+        self._steps.setValue(form.steps)
+        self._guidance.setValue(form.guidance_scale)
+        self._scheduler.set_value(form.scheduler)
+        self._seed.setText(str(form.seed))
+        self._random.setChecked(form.random_seed)
+        self._camera = form.camera
+        self.controls.fill(form.controls)
+        self._filling = False
+        self._edited()
+
+    def roll_seed(self) -> None:
+        """A new seed by chance."""
+        self._seed.setText(str(random.randint(0, _ROLL)))
+
+    def set_recent(self, checkpoints: tuple[str, ...], controlnets: tuple[str, ...]) -> None:
+        """Offer models that were used before."""
+        self._checkpoint.set_recent(checkpoints)
+        self.controls.set_recent(controlnets)
+
+    def focus_prompt(self) -> None:
+        """Put the cursor where one begins."""
+        self._prompt.setFocus()
+
+    def _build(self) -> None:
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(6)
+        self._prompt = PromptField("Prompt", "What the picture shows", "Describe the picture…", lines=4)
+        self._negative = PromptField(
+            "Negative prompt", "What the picture should not show", "What to keep out…", lines=2
+        )
+        self._checkpoint = ModelField(
+            "Checkpoint",
+            "Folder or hub id of a Stable Diffusion model; empty takes the small embedded one",
+            "Embedded model",
+        )
+        self._download = QCheckBox("May download models")
+        self._download.setToolTip("Whether the backend may fetch a hub id that is not on this computer yet")
+        layout.addWidget(heading("Prompt"))
+        layout.addWidget(self._prompt)
+        layout.addWidget(self._negative)
+        layout.addSpacing(6)
+        layout.addWidget(heading("Checkpoint"))
+        layout.addWidget(self._checkpoint)
+        layout.addWidget(self._download)
+        layout.addSpacing(6)
+        layout.addWidget(self.controls)
+        layout.addSpacing(6)
+        layout.addWidget(heading("Picture"))
+        layout.addLayout(self._picture_grid())
+        layout.addStretch(1)
+        self.setWidget(inside)
+        for signal in (
+            self._prompt.textChanged,
+            self._negative.textChanged,
+            self._checkpoint.changed,
+            self._download.toggled,
+            self._width.valueChanged,
+            self._height.valueChanged,
+            self._steps.valueChanged,
+            self._guidance.valueChanged,
+            self._scheduler.chosen,
+            self._seed.textChanged,
+            self._random.toggled,
+        ):
+            signal.connect(self._edited)
+
+    def _picture_grid(self) -> QGridLayout:
+        sides = "Both sides must be multiples of 8"
+        self._width = IntField(MIN_SIDE, MAX_SIDE, SIZE_STEP, "Width", f"Width in pixels. {sides}", suffix=" px")
+        self._height = IntField(MIN_SIDE, MAX_SIDE, SIZE_STEP, "Height", f"Height in pixels. {sides}", suffix=" px")
+        swap = tool_button("swap", "Swap width and height")
+        swap.clicked.connect(self._swap)
+        sizes = tool_button("down", "Common sizes")
+        sizes.setPopupMode(sizes.ToolButtonPopupMode.InstantPopup)
+        sizes.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        menu = QMenu(sizes)
+        for width, height in _SIZES:
+            menu.addAction(f"{width} × {height}").triggered.connect(
+                lambda _=False, w=width, h=height: self._set_size(Extent(width=w, height=h))
+            )
+        sizes.setMenu(menu)
+        self._size_note = QLabel()
+        self._size_note.setWordWrap(True)
+        self._size_note.setTextFormat(Qt.TextFormat.RichText)
+        self._size_note.linkActivated.connect(lambda _: self._mend_size())
+        self._size_note.hide()
+        self._steps = IntField(1, 200, 1, "Steps", "Denoising steps; more take longer")
+        self._guidance = FloatField(0, 30, 0.5, "Guidance scale", "How closely the prompt is followed; 1 ignores it")
+        self._scheduler = Choice(list(words.SCHEDULERS.items()), "Scheduler", "How the noise is taken away")
+        self._seed = QLineEdit()
+        self._seed.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]{0,19}")))
+        self._seed.setToolTip("The same seed and settings give the same picture")
+        self._seed.setAccessibleName("Seed")
+        roll = tool_button("dice", "A new seed by chance")
+        roll.clicked.connect(self.roll_seed)
+        self._random = QCheckBox("New each time")
+        self._random.setToolTip("Take a new seed before each picture")
+        size = QHBoxLayout()
+        size.setSpacing(4)
+        for widget, stretch in ((self._width, 1), (swap, 0), (self._height, 1), (sizes, 0)):
+            size.addWidget(widget, stretch)
+        seed = QHBoxLayout()
+        seed.setSpacing(4)
+        for widget, stretch in ((self._seed, 1), (roll, 0), (self._random, 0)):
+            seed.addWidget(widget, stretch)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(6)
+        grid.addWidget(_label("Size", self._width), 0, 0)
+        grid.addLayout(size, 0, 1, 1, 3)
+        grid.addWidget(self._size_note, 1, 1, 1, 3)
+        grid.addWidget(_label("Steps", self._steps), 2, 0)
+        grid.addWidget(self._steps, 2, 1)
+        grid.addWidget(_label("Guidance", self._guidance), 2, 2)
+        grid.addWidget(self._guidance, 2, 3)
+        grid.addWidget(_label("Scheduler", self._scheduler), 3, 0)
+        grid.addWidget(self._scheduler, 3, 1, 1, 3)
+        grid.addWidget(_label("Seed", self._seed), 4, 0)
+        grid.addLayout(seed, 4, 1, 1, 3)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+        return grid
+
+    def _edited(self) -> None:
+        if not self._filling:
+            self._show_size_note()
+            self.changed.emit()
+
+    def _show_size_note(self) -> None:
+        form = self.form
+        nearest = nearest_size(form.size)
+        made_for = misfit(form)
+        text = ""
+        if made_for is not None:
+            size = f"{made_for.width} × {made_for.height}"
+            text = f"The render's passes are {size}. <a href='#'>Use {size}</a>"
+        elif nearest != form.size:
+            error = InvalidSize(
+                width=form.size.width, height=form.size.height, nearest=f"{nearest.width} × {nearest.height}"
+            )
+            text = f"{error} <a href='#'>Use it</a>"
+        self._size_note.setText(text)
+        self._size_note.setVisible(bool(text))
+
+    def mend_size(self) -> None:
+        """Take the size of the reused passes, or else the nearest that is allowed."""
+        self._mend_size()
+
+    def _mend_size(self) -> None:
+        form = self.form
+        self._set_size(misfit(form) or nearest_size(form.size))
+
+    def _swap(self) -> None:
+        self._set_size(Extent(width=self._height.value(), height=self._width.value()))
+
+    def _set_size(self, size: Extent) -> None:
+        self.fill(dataclasses.replace(self.form, size=size))
+
+
+def _label(text: str, buddy: QWidget) -> QLabel:
+    label = quiet(QLabel(text))
+    label.setBuddy(buddy)
+    return label

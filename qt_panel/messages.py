@@ -1,0 +1,141 @@
+"""What the window and the threads that talk to the backend say to each other. Knows no Qt.
+
+Commands go to the caller's thread, reports come back to the window's; both are frozen.
+"""
+
+from dataclasses import dataclass
+
+from ..protocol.arrays import ArrayRef, UInt8Array
+from ..protocol.errors import UnderpaintError
+from ..protocol.events import Event
+from ..protocol.jobs import Job, JobPage
+from .form import Form
+
+# ---- commands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connect:
+    """Find the service, or start it."""
+
+    since: int | None = None  # the newest revision that is known; None for a first time
+    wanted: bool = True  # by the user; otherwise one that was stopped on purpose stays so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submit:
+    """Upload what the form's controls need and put the job in the queue."""
+
+    job_id: str
+    form: Form
+    maps_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelJob:
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadJobs:
+    """Fetch a page of the job list."""
+
+    before: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindRender:
+    """Find the newest succeeded job that came from Blender or a script, however far back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadPicture:
+    """Fetch a blob."""
+
+    ref: ArrayRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadPreview:
+    """Fetch what the running job looks like by now."""
+
+    job_id: str
+
+
+Command = Connect | Submit | CancelJob | LoadJobs | FindRender | LoadPicture | LoadPreview
+
+# ---- reports
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connecting:
+    """Looking for the service, and starting it where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    serial: int  # counts the connections of this session
+    software_version: str
+    page: JobPage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """The conversation ended from the other side."""
+
+    serial: int  # of the connection that ended; an older one than the present doesn't matter
+    error: UnderpaintError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happened:
+    event: Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    job: Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsLoaded:
+    page: JobPage
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderFound:
+    job: Job | None  # None: there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureLoaded:
+    ref: ArrayRef
+    pixels: UInt8Array  # (height, width, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewLoaded:
+    job_id: str
+    pixels: UInt8Array | None  # (height, width, 3), smaller than the picture; None when there is none any more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A command that could not be done."""
+
+    command: Command
+    error: UnderpaintError
+
+
+Report = (
+    Connecting
+    | Connected
+    | Lost
+    | Happened
+    | Submitted
+    | JobsLoaded
+    | RenderFound
+    | PictureLoaded
+    | PreviewLoaded
+    | Refused
+)

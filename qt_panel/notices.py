@@ -1,0 +1,88 @@
+"""What the message bar says, and what its button does about it. Knows no Qt."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+from ..protocol.errors import (
+    BackendError,
+    BackendNotInstalled,
+    BackendNotStarted,
+    BackendUnreachable,
+    InvalidSize,
+    JobCancelled,
+    JobError,
+    ModelMissing,
+    UnderpaintError,
+)
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Action(Enum):
+    """What a notice's button does."""
+
+    CONNECT = auto()  # find or start the backend
+    RETRY = auto()  # do again what failed
+    ALLOW_DOWNLOAD = auto()  # let the backend fetch models, and do again what failed
+    ROUND_SIZE = auto()
+    FIT_SIZE = auto()  # take the size of the reused passes
+
+
+ACTION_LABELS = {
+    Action.CONNECT: "Start Backend",
+    Action.RETRY: "Retry",
+    Action.ALLOW_DOWNLOAD: "Download and Retry",
+    Action.ROUND_SIZE: "Round the Size",
+    Action.FIT_SIZE: "Use the Passes' Size",
+}
+
+
+class Topic(StrEnum):
+    """What a notice is about; a newer one on the same topic replaces it, and good news removes it."""
+
+    BACKEND = "backend"
+    FORM = "form"
+    JOB = "job"
+    FILE = "file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """A message that stays until it is closed or no longer true."""
+
+    topic: Topic
+    text: str
+    severity: Severity = Severity.ERROR
+    action: Action | None = None
+    job_id: str = ""  # of the job that the action does again
+
+
+def of_backend(error: UnderpaintError) -> Notice:
+    """The notice for a backend that can't be reached or started."""
+    if isinstance(error, BackendNotInstalled):
+        text = f"{error} Then come back and press the button."
+        return Notice(topic=Topic.BACKEND, text=text, severity=Severity.WARNING, action=Action.CONNECT)
+    starts = isinstance(error, BackendNotStarted | BackendUnreachable)
+    return Notice(topic=Topic.BACKEND, text=str(error), action=Action.CONNECT if starts else Action.RETRY)
+
+
+def of_job(error: UnderpaintError, job_id: str) -> Notice | None:
+    """The notice for a job that ended otherwise than in success; None where the user asked for that."""
+    if isinstance(error, JobCancelled):
+        return None
+    action = None
+    if isinstance(error, ModelMissing):
+        action = Action.ALLOW_DOWNLOAD
+    elif isinstance(error, JobError | BackendError):
+        action = Action.RETRY
+    return Notice(topic=Topic.JOB, text=str(error), action=action, job_id=job_id)
+
+
+def of_form(error: UnderpaintError, *, fits: bool = True) -> Notice:
+    """The notice for a form of which no request can be made; `fits` is false when passes of another size are why."""
+    action = Action.ROUND_SIZE if isinstance(error, InvalidSize) else None if fits else Action.FIT_SIZE
+    return Notice(topic=Topic.FORM, text=str(error), severity=Severity.WARNING, action=action)

@@ -1,0 +1,130 @@
+"""Pictures between numpy, Qt, files and the clipboard."""
+
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, QSaveFile, QSize
+from PySide6.QtGui import QImage, QImageReader, QImageWriter
+
+from ..protocol import wire
+from ..protocol.arrays import UInt8Array
+from ..protocol.errors import UnderpaintError
+from ..protocol.request import GenerateRequest, Request
+from .form import Picture
+
+REQUEST_KEY = "underpaint_request"
+"""The PNG text chunk that carries the request a picture was made by."""
+
+MAX_SIDE_PX = 16384  # of a dropped picture; larger ones are refused before they are decoded
+
+
+class PictureUnreadable(UnderpaintError):
+    code = "picture_unreadable"
+    sentence = "{name} can't be read as a picture: {reason}."
+
+
+class NoPictureGiven(UnderpaintError):
+    code = "no_picture_given"
+    sentence = "There is no picture on the clipboard. Copy one, or drop a file."
+
+
+class PictureNotSaved(UnderpaintError):
+    code = "picture_not_saved"
+    sentence = "The picture can't be saved as {path}: {reason}."
+
+
+def to_qimage(pixels: UInt8Array) -> QImage:
+    """An image of its own memory from (height, width, 3) sRGB."""
+    height, width, _ = pixels.shape
+    contiguous = np.ascontiguousarray(pixels)
+    return QImage(contiguous.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+
+
+def to_array(image: QImage) -> UInt8Array:
+    """(height, width, 3) sRGB from any image; transparency lies on black, as control maps have it."""
+    if image.hasAlphaChannel():
+        flat = image.convertToFormat(QImage.Format.Format_RGBA8888_Premultiplied)
+        rgba = _rows(flat, 4)
+        return np.ascontiguousarray(rgba[..., :3])
+    opaque = image.convertToFormat(QImage.Format.Format_RGB888)
+    return _rows(opaque, 3)
+
+
+def read(path: Path) -> Picture:
+    """A picture from a file, turned as its Exif says. Raises PictureUnreadable."""
+    reader = QImageReader(str(path))
+    reader.setAutoTransform(True)
+    size = reader.size()
+    if max(size.width(), size.height()) > MAX_SIDE_PX:
+        raise PictureUnreadable(name=path.name, reason=f"it is larger than {MAX_SIDE_PX} pixels")
+    image = reader.read()
+    if image.isNull():
+        raise PictureUnreadable(name=path.name, reason=reader.errorString().rstrip(".").lower())
+    return Picture(name=path.name, pixels=to_array(image), file=str(path))
+
+
+def from_mime(mime: QMimeData) -> Picture | None:
+    """The picture that was dropped or pasted; None when there is none in it. Raises PictureUnreadable."""
+    for url in mime.urls():
+        if url.isLocalFile():
+            return read(Path(url.toLocalFile()))
+    if mime.hasImage():
+        image = mime.imageData()
+        if isinstance(image, QImage) and not image.isNull():
+            return Picture(name="Pasted picture", pixels=to_array(image))
+    return None
+
+
+def holds_picture(mime: QMimeData) -> bool:
+    """Whether dropping this could give a picture, without reading it."""
+    return mime.hasImage() or any(url.isLocalFile() for url in mime.urls())
+
+
+def png_bytes(pixels: UInt8Array, request: Request | None) -> QByteArray:
+    """A PNG file of (height, width, 3) sRGB that carries its request in a text chunk."""
+    data = QByteArray()
+    buffer = QBuffer(data)
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    writer = QImageWriter(buffer, b"png")
+    if request is not None:
+        writer.setText(REQUEST_KEY, wire.dumps(request, Request))
+        if isinstance(request, GenerateRequest):
+            writer.setText("Description", request.prompt)
+    writer.setText("Software", "Underpaint")
+    if not writer.write(to_qimage(pixels)):
+        raise PictureNotSaved(path="PNG", reason=writer.errorString())
+    buffer.close()
+    return data
+
+
+def save(path: Path, pixels: UInt8Array, request: Request | None) -> None:
+    """Save a picture; what lay at `path` is replaced when all is written. Raises PictureNotSaved."""
+    data = png_bytes(pixels, request)
+    file = QSaveFile(str(path))
+    whole = file.open(QIODevice.OpenModeFlag.WriteOnly) and file.write(data) == data.size() and file.commit()
+    if not whole:
+        raise PictureNotSaved(path=path, reason=file.errorString())
+
+
+def request_in(path: Path) -> Request | None:
+    """The request in a picture that `save` wrote; None when it carries none.
+
+    Raises PictureUnreadable, and InvalidRequest for one that a later version wrote.
+    """
+    reader = QImageReader(str(path))
+    if not reader.canRead():
+        raise PictureUnreadable(name=path.name, reason=reader.errorString().rstrip(".").lower())
+    text = reader.text(REQUEST_KEY)
+    return wire.loads(Request, text) if text else None
+
+
+def fitted(size: QSize, width: int, height: int) -> QSize:
+    """`size` scaled to fit into width x height, never to nothing."""
+    scale = min(width / max(1, size.width()), height / max(1, size.height()))
+    return QSize(max(1, round(size.width() * scale)), max(1, round(size.height() * scale)))
+
+
+def _rows(image: QImage, channels: int) -> UInt8Array:
+    width, height = image.width(), image.height()
+    flat = np.frombuffer(image.constBits(), dtype=np.uint8).reshape(height, image.bytesPerLine())
+    return flat[:, : width * channels].reshape(height, width, channels).copy()

@@ -1,0 +1,56 @@
+"""Which pictures a job has to show, and which job to look at. Knows no Qt."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..protocol.arrays import ArrayRef
+from ..protocol.jobs import Job, JobState
+from ..protocol.request import ControlMapsRequest
+from . import words
+from .job_table import JobTable, unended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """One of the pictures of a job: the result, or a control map."""
+
+    label: str
+    ref: ArrayRef
+
+
+def plates(job: Job) -> tuple[Plate, ...]:
+    """The result first, then the control maps in the order of the controls."""
+    if job.result is None:
+        return ()
+    found = [Plate(label="Picture", ref=job.result.image)] if job.result.image is not None else []
+    for control, ref in zip(job.request.controls, job.result.control_maps, strict=False):
+        found.append(Plate(label=words.KINDS[control.kind], ref=ref))
+    return tuple(found)
+
+
+def next_looked_at(table: JobTable, own: Collection[str], looked_at: str) -> str:
+    """The job to look at now: when the one that was watched is over and the next of ours runs, that one."""
+    current = table.row(looked_at)
+    if current is not None and not current.job.state.ended:
+        return looked_at
+    waiting = unended(table, own)
+    if waiting and waiting[0].job.state is JobState.RUNNING:
+        return waiting[0].job.id
+    return looked_at
+
+
+def no_picture_words(job: Job) -> tuple[str, str]:
+    """A title and a line for a job that has no picture (yet)."""
+    what = "Control maps" if isinstance(job.request, ControlMapsRequest) else "The picture"
+    match job.state:
+        case JobState.QUEUED:
+            return "Waiting in the queue", "It begins when the jobs before it are done."
+        case JobState.RUNNING:
+            return "Starting…", "The first preview comes with the first step."
+        case JobState.SUCCEEDED:
+            return "Fetching…", ""
+        case JobState.CANCELLED:
+            return "Cancelled", "Double click the job to bring its settings back."
+        case _:
+            reason = str(job.error.error()) if job.error is not None else f"{what} could not be made."
+            return words.STATES[job.state], reason

@@ -1,0 +1,346 @@
+"""What the window shows and why: hears the session's reports, and knows what the user is looking at."""
+
+import dataclasses
+import uuid
+
+from PySide6.QtCore import QObject, QSize, QTimer, Signal
+from PySide6.QtGui import QImage
+
+from ..protocol.arrays import ArrayRef, UInt8Array
+from ..protocol.errors import BackendError, UnderpaintError
+from ..protocol.events import Event, JobChanged, PreviewReady
+from ..protocol.jobs import Job, JobState
+from ..protocol.request import Request
+from . import link as links
+from . import messages as m
+from . import notices
+from .form import Form, misfit, problems, restored
+from .gallery import Gallery
+from .job_table import JobRow, JobTable, unended, with_event, with_jobs, without_worker
+from .link import Link, LinkState
+from .notices import Notice, Topic
+from .pictures import to_qimage
+from .plates import next_looked_at, no_picture_words, plates
+from .session import Session
+
+
+class Presenter(QObject):
+    """Between the session and the widgets. Holds the job table, the link, and which job is looked at."""
+
+    table_changed = Signal()
+    link_changed = Signal()
+    view_changed = Signal()  # another job or plate is looked at, or its picture has come
+    noticed = Signal(object)  # a Notice
+    settled = Signal(object)  # a Topic of which nothing is to be said any more
+    render_found = Signal(object)  # a Job from Blender
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.table = JobTable()
+        self.link = Link()
+        self.gallery = Gallery(session, self)
+        self.looked_at = ""
+        """The id of the job whose picture is shown; empty for none."""
+        self._session = session
+        self._plate: ArrayRef | None = None  # the chosen plate; None for the job's first
+        self._preview: tuple[str, QImage] | None = None  # of the job with this id
+        self._preview_asked = False
+        self._preview_newer = False
+        self._forms: dict[str, Form] = {}  # of the jobs asked for here
+        self._maps_only: set[str] = set()
+        self._sending: set[str] = set()
+        self._next_before: int | None = None
+        self._loading_jobs = False
+        self._serial = 0
+        self._retry = QTimer(self, singleShot=True)
+        self._retry.timeout.connect(self._reconnect)
+        self.gallery.came.connect(lambda ref, _: self._picture_came(ref))
+        session.reported.connect(self.hear)
+
+    # ---- what the user does
+
+    def generate(self, form: Form, *, maps_only: bool = False) -> bool:
+        """Ask for a picture (or for the control maps alone); False, with a notice, when the form won't do."""
+        found = problems(form, maps_only=maps_only)
+        if found:
+            self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
+            return False
+        self.settled.emit(Topic.FORM)
+        self.settled.emit(Topic.JOB)
+        job_id = uuid.uuid4().hex
+        self._forms[job_id] = form
+        if maps_only:
+            self._maps_only.add(job_id)
+        self._sending.add(job_id)
+        if not any(self._is_live(own) for own in self._forms if own != job_id):
+            self._look_at(job_id)  # else it waits behind one that is being watched
+        self._session.send(m.Submit(job_id=job_id, form=form, maps_only=maps_only))
+        self.table_changed.emit()
+        return True
+
+    def retry(self, notice: Notice, *, allow_download: bool = False) -> None:
+        """Ask again for what a notice says has failed."""
+        form = self._forms.get(notice.job_id)
+        if form is not None:
+            if allow_download:
+                form = dataclasses.replace(form, allow_download=True)
+            self.generate(form, maps_only=notice.job_id in self._maps_only)
+
+    def connect_backend(self) -> None:
+        """Find or start the backend, because the user said so."""
+        self.link = links.connecting(Link())
+        self.link_changed.emit()
+        self._session.send(m.Connect(since=self._since()))
+
+    def cancel(self) -> None:
+        """Cancel the job that runs, or waits first."""
+        row = self.progressing()
+        if row is not None:
+            self.cancel_job(row.job.id)
+        elif self._sending:
+            self.cancel_job(next(iter(self._sending)))  # commands are done in order: it is known by then
+
+    def cancel_job(self, job_id: str) -> None:
+        """Cancel one job."""
+        self._session.send(m.CancelJob(job_id=job_id))
+
+    def cancel_own(self) -> None:
+        """Cancel every job that was asked for here."""
+        for row in self.unended():
+            self.cancel_job(row.job.id)
+
+    def look_at(self, job_id: str) -> None:
+        """Show a job's picture."""
+        if job_id != self.looked_at:
+            self._look_at(job_id)
+
+    def choose_plate(self, ref: ArrayRef) -> None:
+        """Show another of the job's pictures."""
+        self._plate = ref
+        self.view_changed.emit()
+
+    def restored(self, form: Form, job_id: str) -> Form:
+        """The form with a job's settings."""
+        row = self.table.row(job_id)
+        if row is None:
+            return form
+        job = row.job
+        shown = job.result.control_maps if job.result is not None else ()
+        return restored(form, job.request, shown, origin="Earlier job")
+
+    def find_render(self) -> None:
+        """Look for the last Blender render; `render_found` follows, or a notice."""
+        self._session.send(m.FindRender())
+
+    def load_more(self) -> None:
+        """Fetch older jobs, if there are any."""
+        if self._next_before is not None and not self._loading_jobs:
+            self._loading_jobs = True
+            self._session.send(m.LoadJobs(before=self._next_before))
+
+    # ---- what is to be shown
+
+    def unended(self) -> tuple[JobRow, ...]:
+        """The jobs asked for here that are not over."""
+        return unended(self.table, self._forms.keys())
+
+    def progressing(self) -> JobRow | None:
+        """The job whose progress is shown and which Esc cancels."""
+        return next(iter(self.unended()), None)
+
+    @property
+    def sending(self) -> bool:
+        """Whether a request is on its way to the service."""
+        return bool(self._sending)
+
+    def job(self) -> Job | None:
+        """The job that is looked at."""
+        row = self.table.row(self.looked_at)
+        return None if row is None else row.job
+
+    def plate(self) -> ArrayRef | None:
+        """The picture that is looked at, where the job has one."""
+        job = self.job()
+        found = plates(job) if job is not None else ()
+        refs = [plate.ref for plate in found]
+        return self._plate if self._plate in refs else next(iter(refs), None)
+
+    def image(self) -> tuple[QImage, QSize] | None:
+        """What to show large, and how large it is meant to be; None for nothing."""
+        ref = self.plate()
+        if ref is not None and (image := self.gallery.image(ref)) is not None:
+            return image, image.size()
+        if self._preview is not None and self._preview[0] == self.looked_at:
+            form, job = self._forms.get(self.looked_at), self.job()
+            size = job.request.size if job is not None else form.size if form is not None else None
+            if size is not None:
+                return self._preview[1], QSize(size.width, size.height)
+        return None
+
+    def picture(self) -> tuple[UInt8Array, Request | None, Job] | None:
+        """What saving and copying take: pixels, the request when they are the result's, and the job."""
+        ref, job = self.plate(), self.job()
+        pixels = self.gallery.pixels(ref) if ref is not None else None
+        if pixels is None or job is None or job.result is None:
+            return None
+        return pixels, job.request if ref == job.result.image else None, job
+
+    def empty_words(self) -> tuple[str, str]:
+        """What to say where there is no picture."""
+        job = self.job()
+        if job is not None:
+            return no_picture_words(job)
+        if self.looked_at in self._sending:
+            return "Starting…", "The first preview comes with the first step."
+        return (
+            "Nothing painted yet",
+            "Write a prompt and press Ctrl+Return.\nDrop a picture here to steer it with a control.",
+        )
+
+    # ---- what the session reports
+
+    def hear(self, report: m.Report) -> None:
+        """Take in a report."""
+        match report:
+            case m.Connecting():
+                self._set_link(links.connecting(self.link))
+            case m.Connected(software_version=version, page=page, serial=serial):
+                self._serial = serial
+                self._retry.stop()
+                self._take_page(page.jobs, page.next_before)
+                self._set_link(links.connected(version))
+                self.settled.emit(Topic.BACKEND)
+            case m.Lost(error=error, serial=serial):
+                if serial == self._serial:
+                    self._lose(error)
+            case m.Happened(event=event):
+                self._take_event(event)
+            case m.Submitted(job=job):
+                self._sending.discard(job.id)
+                self._take_jobs((job,))
+            case m.JobsLoaded(page=page):
+                self._loading_jobs = False
+                self._take_page(page.jobs, page.next_before)
+            case m.RenderFound(job=None):
+                text = "The backend knows no Blender render yet. Render with Underpaint in Blender, then try again."
+                self.noticed.emit(Notice(topic=Topic.FORM, text=text, severity=notices.Severity.INFO))
+            case m.RenderFound(job=job):
+                self.render_found.emit(job)
+            case m.PreviewLoaded(job_id=job_id, pixels=pixels):
+                self._take_preview(job_id, pixels)
+            case m.Refused(command=command, error=error):
+                self._take_refusal(command, error)
+            case m.PictureLoaded():
+                pass  # the gallery's
+
+    def _take_event(self, event: Event) -> None:
+        before = self.table
+        self.table = with_event(self.table, event)
+        if isinstance(event, JobChanged):
+            self._after_jobs((event.job,), before)
+        elif isinstance(event, PreviewReady) and event.job_id == self.looked_at:
+            self._ask_preview()
+        if self.table is not before:
+            self.table_changed.emit()
+            if self.table.worker != before.worker:
+                self.link_changed.emit()
+
+    def _take_page(self, jobs: tuple[Job, ...], next_before: int | None) -> None:
+        self._next_before = next_before
+        self._take_jobs(jobs)
+
+    def _take_jobs(self, jobs: tuple[Job, ...]) -> None:
+        before = self.table
+        self.table = with_jobs(self.table, jobs)
+        self._after_jobs(jobs, before)
+        self.table_changed.emit()
+
+    def _after_jobs(self, jobs: tuple[Job, ...], before: JobTable) -> None:
+        for job in jobs:
+            known = before.row(job.id)
+            fresh = known is None or not known.job.state.ended
+            if fresh and job.id in self._forms and job.state in (JobState.FAILED, JobState.INTERRUPTED):
+                error = (
+                    job.error.error() if job.error is not None else UnderpaintError(reason="The job was interrupted.")
+                )
+                notice = notices.of_job(error, job.id)
+                if notice is not None:
+                    self.noticed.emit(notice)
+        following = next_looked_at(self.table, self._forms.keys(), self.looked_at)
+        if following != self.looked_at:
+            self._look_at(following)
+        elif any(job.id == self.looked_at for job in jobs):
+            self.view_changed.emit()
+
+    def _take_preview(self, job_id: str, pixels: UInt8Array | None) -> None:
+        self._preview_asked = False
+        if pixels is not None and job_id == self.looked_at:
+            self._preview = (job_id, to_qimage(pixels))
+            self.view_changed.emit()
+        if self._preview_newer:
+            self._ask_preview()
+
+    def _ask_preview(self) -> None:
+        self._preview_newer = self._preview_asked
+        if not self._preview_asked and self._is_live(self.looked_at):
+            self._preview_asked = True
+            self._session.send(m.LoadPreview(job_id=self.looked_at))
+
+    def _take_refusal(self, command: m.Command, error: UnderpaintError) -> None:
+        match command:
+            case m.Connect():
+                self._lose(error)
+                return
+            case m.Submit(job_id=job_id):
+                self._sending.discard(job_id)
+                notice = notices.of_job(error, job_id)
+                if notice is not None:
+                    self.noticed.emit(notice)
+                self.table_changed.emit()
+                self.view_changed.emit()
+            case m.LoadPreview():
+                self._preview_asked = False  # a preview may be gone by the time it is asked for
+            case m.LoadJobs():
+                self._loading_jobs = False
+            case m.LoadPicture() | m.CancelJob() | m.FindRender():
+                if not isinstance(error, BackendError):
+                    self.noticed.emit(Notice(topic=Topic.FILE, text=str(error)))
+        if isinstance(error, BackendError) and self.link.state is LinkState.CONNECTED:
+            self._lose(error)
+
+    def _lose(self, error: UnderpaintError) -> None:
+        self.table = without_worker(self.table)
+        self.table_changed.emit()
+        self._preview_asked = False
+        before = self.link
+        self._set_link(links.lost(before, error))
+        if self.link.retry_s is not None:
+            self._retry.start(round(self.link.retry_s * 1000))
+        if self.link.state in (LinkState.DOWN, LinkState.STOPPED) and self.link.state is not before.state:
+            self.noticed.emit(notices.of_backend(error))
+
+    def _reconnect(self) -> None:
+        self._session.send(m.Connect(since=self._since(), wanted=False))
+
+    def _since(self) -> int | None:
+        return self.table.revision or None
+
+    def _set_link(self, link: Link) -> None:
+        self.link = link
+        self.link_changed.emit()
+
+    def _look_at(self, job_id: str) -> None:
+        self.looked_at = job_id
+        self._plate = None
+        self._preview = None
+        self.view_changed.emit()
+        if self._is_live(job_id):
+            self._ask_preview()
+
+    def _is_live(self, job_id: str) -> bool:
+        row = self.table.row(job_id)
+        return row is not None and not row.job.state.ended
+
+    def _picture_came(self, ref: ArrayRef) -> None:
+        if ref == self.plate():
+            self.view_changed.emit()

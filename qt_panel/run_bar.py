@@ -1,0 +1,92 @@
+"""Generate, cancel, and how far it is."""
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from ..protocol.jobs import JobState
+from . import words
+from .fields import quiet
+from .icons import icon
+from .job_table import JobRow
+
+
+class RunBar(QWidget):
+    """The two buttons that begin and end a job, and the progress of the job that runs."""
+
+    generate_asked = Signal()
+    cancel_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.generate = QAction(icon("play"), "Generate")
+        self.generate.setShortcuts([QKeySequence("Ctrl+Return"), QKeySequence("Ctrl+Enter")])
+        self.generate.triggered.connect(lambda: self.generate_asked.emit())
+        self.cancel = QAction(icon("stop"), "Cancel")
+        self.cancel.setShortcut(QKeySequence(Qt.Key.Key_Escape))
+        self.cancel.triggered.connect(lambda: self.cancel_asked.emit())
+        self._go = QPushButton(icon("play"), "Generate")
+        self._go.setDefault(True)
+        self._go.setToolTip("Make a picture (Ctrl+Return)")
+        self._go.clicked.connect(self.generate.trigger)
+        self._stop = QPushButton(icon("stop"), "Cancel")
+        self._stop.setToolTip("Stop the picture that is being made (Esc)")
+        self._stop.clicked.connect(self.cancel.trigger)
+        for button in (self._go, self._stop):
+            button.setMinimumHeight(button.fontMetrics().height() + 16)
+            button.setIconSize(QSize(16, 16))
+        self._go.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._progress = QProgressBar()
+        self._progress.setTextVisible(False)
+        self._progress.setFixedHeight(6)
+        self._progress.setRange(0, 1000)
+        self._progress.setAccessibleName("Progress")
+        self._words = quiet(QLabel(" "))
+        self._words.setAccessibleName("Progress in words")
+        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(6)
+        buttons.addWidget(self._go, 2)
+        buttons.addWidget(self._stop, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 8, 12, 8)
+        layout.setSpacing(6)
+        layout.addLayout(buttons)
+        layout.addWidget(self._progress)
+        layout.addWidget(self._words)
+        self.addActions([self.generate, self.cancel])
+        self.show_progress(None, waiting=0, sending=False)
+
+    @property
+    def progress_words(self) -> str:
+        """The line under the bar."""
+        return self._words.text()
+
+    def set_ready(self, ready: bool, why_not: str) -> None:
+        """Whether a picture can be asked for, and if not, why."""
+        self.generate.setEnabled(ready)
+        self._go.setEnabled(ready)
+        self._go.setToolTip("Make a picture (Ctrl+Return)" if ready else why_not)
+
+    def show_progress(self, row: JobRow | None, *, waiting: int, sending: bool) -> None:
+        """Show the job that runs (or waits first), and how many wait behind it."""
+        busy = row is not None or sending
+        self.cancel.setEnabled(busy)
+        self._stop.setEnabled(busy)
+        fraction, text = 0.0, " "
+        if row is None:
+            text = "Sending the request" if sending else " "
+        elif row.progress is not None:
+            fraction = row.progress.fraction
+            text = words.phase(row.progress)
+            if row.progress.note:
+                text += f" · {row.progress.note}"
+        else:
+            text = "Starting" if row.job.state is JobState.RUNNING else "Waiting in the queue"
+        if waiting:
+            text += f" · {waiting} more waiting"
+        unknown = busy and fraction <= 0
+        self._progress.setRange(0, 0 if unknown else 1000)
+        self._progress.setValue(round(fraction * 1000))
+        self._words.setText(text)
+        self._words.setToolTip(text.strip())

@@ -1,0 +1,200 @@
+"""What the panel remembers from one day to the next."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QSettings
+
+from ..protocol import wire
+from ..protocol.arrays import ArrayRef
+from ..protocol.errors import UnderpaintError
+from ..protocol.request import Camera, ControlKind, Extent, Scheduler, Source
+from . import pictures
+from .form import ControlForm, Form, Picture, PictureUse, Reused
+
+_log = logging.getLogger(__name__)
+_MOST_RECENT = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedControl:
+    """A ControlForm without its pixels: a file is read again, a reused source is still with the service."""
+
+    kind: ControlKind
+    use: PictureUse
+    controlnet: str
+    conditioning_scale: float
+    start: float
+    end: float
+    enabled: bool
+    file: str = ""
+    source: Source | None = None
+    size: Extent | None = None  # of a reused source
+    shown: ArrayRef | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedForm:
+    """A Form as it is written down."""
+
+    prompt: str
+    negative_prompt: str
+    checkpoint: str
+    allow_download: bool
+    size: Extent
+    controls: tuple[SavedControl, ...]
+    steps: int
+    guidance_scale: float
+    scheduler: Scheduler
+    seed: int
+    random_seed: bool
+    camera: Camera | None = None
+
+
+class Memory:
+    """Owns the QSettings."""
+
+    def __init__(self, settings: QSettings) -> None:
+        self._settings = settings
+
+    def save_form(self, form: Form) -> None:
+        """Write the form down."""
+        self._settings.setValue("form", wire.dumps(_saved(form)))
+
+    def load_form(self) -> Form:
+        """The form that was written down; the defaults where there is none or a later version wrote it."""
+        text = self._settings.value("form")
+        if not isinstance(text, str):
+            return Form()
+        try:
+            return _form(wire.loads(SavedForm, text, ignore_unknown=True))
+        except UnderpaintError as error:
+            _log.warning("The remembered settings can't be read: %s", error)
+            return Form()
+
+    def remember_models(self, form: Form) -> None:
+        """Put the models of a picture that was asked for first among those that are offered."""
+        self._put_first("checkpoints", [form.checkpoint])
+        self._put_first("controlnets", [control.controlnet for control in form.controls if control.enabled])
+
+    def checkpoints(self) -> tuple[str, ...]:
+        """Checkpoints used before, the last one first."""
+        return self._strings("checkpoints")
+
+    def controlnets(self) -> tuple[str, ...]:
+        """ControlNets used before, the last one first."""
+        return self._strings("controlnets")
+
+    def save_window(self, geometry: QByteArray, splitters: dict[str, QByteArray]) -> None:
+        """Where the window was, and how it was divided."""
+        self._settings.setValue("window/geometry", geometry)
+        for name, state in splitters.items():
+            self._settings.setValue(f"window/{name}", state)
+
+    def window(self, name: str) -> QByteArray | None:
+        """The remembered "geometry", or a splitter's state."""
+        value = self._settings.value(f"window/{name}")
+        return value if isinstance(value, QByteArray) else None
+
+    def folder(self) -> str:
+        """Where a picture was last saved."""
+        value = self._settings.value("folder")
+        return value if isinstance(value, str) else ""
+
+    def save_folder(self, folder: Path) -> None:
+        """Remember where a picture was saved."""
+        self._settings.setValue("folder", str(folder))
+
+    def flush(self) -> None:
+        """Write to disk."""
+        self._settings.sync()
+
+    def _put_first(self, key: str, used: list[str]) -> None:
+        names = [name.strip() for name in used if name.strip()]
+        self._settings.setValue(key, list(dict.fromkeys([*names, *self._strings(key)]))[:_MOST_RECENT])
+
+    def _strings(self, key: str) -> tuple[str, ...]:
+        value = self._settings.value(key)
+        if isinstance(value, str):  # an ini file with one entry
+            return (value,) if value else ()
+        return tuple(str(entry) for entry in value) if isinstance(value, list) else ()
+
+
+def _saved(form: Form) -> SavedForm:
+    return SavedForm(
+        prompt=form.prompt,
+        negative_prompt=form.negative_prompt,
+        checkpoint=form.checkpoint,
+        allow_download=form.allow_download,
+        size=form.size,
+        controls=tuple(_saved_control(control) for control in form.controls),
+        steps=form.steps,
+        guidance_scale=form.guidance_scale,
+        scheduler=form.scheduler,
+        seed=form.seed,
+        random_seed=form.random_seed,
+        camera=form.camera,
+    )
+
+
+def _saved_control(control: ControlForm) -> SavedControl:
+    image = control.image
+    reused = image if isinstance(image, Reused) else None
+    return SavedControl(
+        kind=control.kind,
+        use=control.use,
+        controlnet=control.controlnet,
+        conditioning_scale=control.conditioning_scale,
+        start=control.start,
+        end=control.end,
+        enabled=control.enabled,
+        file=image.file if isinstance(image, Picture) else "",
+        source=reused.source if reused else None,
+        size=reused.size if reused else None,
+        shown=reused.shown if reused else None,
+        origin=reused.origin if reused else "",
+    )
+
+
+def _form(saved: SavedForm) -> Form:
+    return Form(
+        prompt=saved.prompt,
+        negative_prompt=saved.negative_prompt,
+        checkpoint=saved.checkpoint,
+        allow_download=saved.allow_download,
+        size=saved.size,
+        controls=tuple(_control(control) for control in saved.controls),
+        steps=saved.steps,
+        guidance_scale=saved.guidance_scale,
+        scheduler=saved.scheduler,
+        seed=saved.seed,
+        random_seed=saved.random_seed,
+        camera=saved.camera,
+    )
+
+
+def _control(saved: SavedControl) -> ControlForm:
+    return ControlForm(
+        kind=saved.kind,
+        image=_image(saved),
+        use=saved.use,
+        controlnet=saved.controlnet,
+        conditioning_scale=saved.conditioning_scale,
+        start=saved.start,
+        end=saved.end,
+        enabled=saved.enabled,
+    )
+
+
+def _image(saved: SavedControl) -> Picture | Reused | None:
+    if saved.source is not None and saved.size is not None:
+        return Reused(source=saved.source, size=saved.size, shown=saved.shown, origin=saved.origin)
+    if not saved.file:
+        return None
+    try:
+        return pictures.read(Path(saved.file))
+    except pictures.PictureUnreadable as error:
+        _log.warning("A control image of last time is gone: %s", error)  # its row stays, and says "Drop image"
+        return None

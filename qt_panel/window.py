@@ -1,0 +1,353 @@
+"""The main window: puts the widgets together and wires them to the presenter."""
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeySequence,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QSplitter, QVBoxLayout, QWidget
+
+from ..protocol.errors import UnderpaintError
+from ..protocol.jobs import Job
+from . import form as forms
+from . import pictures, words
+from .form_panel import FormPanel
+from .icons import icon
+from .job_list import JobList
+from .message_bar import MessageBar
+from .notices import Action, Notice, Severity, Topic
+from .plates import plates
+from .presenter import Presenter
+from .result_view import ResultView
+from .run_bar import RunBar
+from .session import Session
+from .settings import Memory
+from .status import BackendStatus
+
+_NARROW_PX = 1000  # below this width the jobs go under the picture
+_FORM_PX = 380
+_SAVE_AFTER_MS = 1000
+
+
+class Window(QMainWindow):
+    """Owns the session from its making to its closing."""
+
+    def __init__(self, session: Session, memory: Memory) -> None:
+        super().__init__()
+        self._session = session
+        self._memory = memory
+        self._closing = False
+        self.presenter = Presenter(session, self)
+        self.messages = MessageBar()
+        self.form_panel = FormPanel()
+        self.run_bar = RunBar()
+        self.result = ResultView()
+        self.jobs = JobList()
+        self.backend = BackendStatus()
+        self.question: QMessageBox | None = None
+        """What is asked before closing while a picture is being made."""
+        self._save_soon = QTimer(self, singleShot=True, interval=_SAVE_AFTER_MS)
+        self._save_soon.timeout.connect(lambda: self._memory.save_form(self.form_panel.form))
+        self.setWindowTitle("Underpaint")
+        self.setWindowIcon(icon("maps"))
+        self.setAcceptDrops(True)
+        self.setMinimumSize(640, 480)
+        self._lay_out()
+        self._make_menus()
+        self._wire()
+        self._recall()
+        self._show_link()
+        self._show_table()
+        self._show_view()
+
+    # ---- building
+
+    def _lay_out(self) -> None:
+        left = QWidget()
+        left_layout = QVBoxLayout(left)
+        left_layout.setContentsMargins(0, 0, 0, 0)
+        left_layout.setSpacing(0)
+        left_layout.addWidget(self.form_panel, 1)
+        left_layout.addWidget(self.run_bar)
+        left.setMinimumWidth(_FORM_PX - 40)
+        self._right = QSplitter(Qt.Orientation.Horizontal)
+        self._right.addWidget(self.result)
+        self._right.addWidget(self.jobs)
+        self._right.setStretchFactor(0, 1)
+        self._right.setChildrenCollapsible(False)
+        self._right.setSizes([620, 280])
+        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self._splitter.addWidget(left)
+        self._splitter.addWidget(self._right)
+        self._splitter.setStretchFactor(1, 1)
+        self._splitter.setChildrenCollapsible(False)
+        self._splitter.setSizes([_FORM_PX, 900])
+        middle = QWidget()
+        layout = QVBoxLayout(middle)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.messages)
+        layout.addWidget(self._splitter, 1)
+        self.setCentralWidget(middle)
+        self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().addWidget(self.backend)
+
+    def _make_menus(self) -> None:
+        take = QAction(icon("settings"), "Settings from a Saved Picture…", self)
+        take.setShortcut(QKeySequence(QKeySequence.StandardKey.Open))
+        take.triggered.connect(self._ask_settings_picture)
+        leave = QAction("Quit", self)
+        leave.setShortcut(QKeySequence("Ctrl+Q"))
+        leave.triggered.connect(self.close)
+        file = self.menuBar().addMenu("&File")
+        file.addActions([take, self.result.save])
+        file.addSeparator()
+        file.addAction(leave)
+        job = self.menuBar().addMenu("&Job")
+        passes = QAction(icon("render"), "Use Passes of the Last Blender Render", self)
+        passes.triggered.connect(self.presenter.find_render)
+        maps = QAction(icon("maps"), "Show Control Maps", self)
+        maps.triggered.connect(lambda: self._generate(maps_only=True))
+        seed = QAction(icon("dice"), "New Seed", self)
+        seed.setShortcut(QKeySequence("Ctrl+R"))
+        seed.triggered.connect(self.form_panel.roll_seed)
+        job.addActions([self.run_bar.generate, self.run_bar.cancel])
+        job.addSeparator()
+        job.addActions([passes, maps, seed])
+        view = self.menuBar().addMenu("&View")
+        view.addActions([self.result.fit, self.result.actual, self.result.copy])
+
+    def _wire(self) -> None:
+        presenter = self.presenter
+        presenter.table_changed.connect(self._show_table)
+        presenter.link_changed.connect(self._show_link)
+        presenter.view_changed.connect(self._show_view)
+        presenter.noticed.connect(self.messages.show_notice)
+        presenter.settled.connect(self.messages.dismiss)
+        presenter.render_found.connect(self._take_render)
+        gallery = presenter.gallery
+        gallery.came.connect(self.result.show_thumbnail)
+        gallery.came.connect(self.jobs.model.show_thumbnail)
+        gallery.came.connect(self.form_panel.controls.show_picture)
+        self.jobs.model.wanted.connect(gallery.want)
+        self.form_panel.controls.wanted.connect(gallery.want)
+        self.form_panel.controls.refused.connect(self._refuse)
+        self.form_panel.controls.passes_asked.connect(presenter.find_render)
+        self.form_panel.controls.maps_asked.connect(lambda: self._generate(maps_only=True))
+        self.form_panel.changed.connect(self._form_changed)
+        self.run_bar.generate_asked.connect(self._generate)
+        self.run_bar.cancel_asked.connect(presenter.cancel)
+        self.messages.acted.connect(self._act)
+        self.result.chosen.connect(presenter.choose_plate)
+        self.result.save.triggered.connect(self._ask_save)
+        self.result.copy.triggered.connect(self._copy)
+        self.jobs.looked_at.connect(presenter.look_at)
+        self.jobs.restored.connect(self._restore)
+        self.jobs.cancelled.connect(presenter.cancel_job)
+        self.jobs.more_wanted.connect(presenter.load_more)
+
+    def _recall(self) -> None:
+        self.form_panel.set_recent(self._memory.checkpoints(), self._memory.controlnets())
+        self.form_panel.fill(self._memory.load_form())
+        self.resize(1320, 860)
+        geometry = self._memory.window("geometry")
+        if geometry is not None:
+            self.restoreGeometry(geometry)
+        state = self._memory.window("splitter")
+        if state is not None:
+            self._splitter.restoreState(state)
+        self.form_panel.focus_prompt()
+
+    # ---- what the user does
+
+    def _generate(self, *, maps_only: bool = False) -> None:
+        if self.form_panel.form.random_seed and not maps_only:
+            self.form_panel.roll_seed()
+        form = self.form_panel.form
+        if self.presenter.generate(form, maps_only=maps_only):
+            self._memory.remember_models(form)
+            self.form_panel.set_recent(self._memory.checkpoints(), self._memory.controlnets())
+
+    def _act(self, notice: Notice) -> None:
+        match notice.action:
+            case Action.CONNECT:
+                self.presenter.connect_backend()
+            case Action.RETRY if notice.topic is Topic.BACKEND:
+                self.presenter.connect_backend()
+            case Action.RETRY:
+                self.presenter.retry(notice)
+            case Action.ALLOW_DOWNLOAD:
+                self.presenter.retry(notice, allow_download=True)
+            case Action.ROUND_SIZE | Action.FIT_SIZE:
+                self.form_panel.mend_size()
+            case None:
+                pass
+
+    def _restore(self, job_id: str) -> None:
+        self.presenter.look_at(job_id)
+        self.form_panel.fill(self.presenter.restored(self.form_panel.form, job_id))
+        self.statusBar().showMessage("The job's settings are back", 4000)
+
+    def _take_render(self, job: Job) -> None:
+        shown = job.result.control_maps if job.result is not None else ()
+        origin = f"{words.client(job)} render"
+        self.form_panel.fill(forms.with_passes(self.form_panel.form, job.request, shown, origin=origin))
+        count = len(job.request.controls)
+        self.statusBar().showMessage(f"{count} controls from the last render; nothing was sent again", 6000)
+
+    def _ask_settings_picture(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Saved Picture", self._memory.folder(), "PNG (*.png)")
+        if name:
+            self.take_settings(Path(name))
+
+    def take_settings(self, path: Path) -> None:
+        """Fill the form with the request that a saved picture carries."""
+        try:
+            request = pictures.request_in(path)
+        except UnderpaintError as error:
+            self._refuse(error)
+            return
+        if request is None:
+            text = f"{path.name} carries no settings. Pictures saved here do."
+            self.messages.show_notice(Notice(topic=Topic.FILE, text=text, severity=Severity.INFO))
+            return
+        self.form_panel.fill(forms.restored(self.form_panel.form, request, origin=path.name))
+
+    def _ask_save(self) -> None:
+        picture = self.presenter.picture()
+        if picture is None:
+            return
+        start = str(Path(self._memory.folder()) / words.file_name(picture[2]))
+        name, _ = QFileDialog.getSaveFileName(self, "Save Picture", start, "PNG (*.png)")
+        if name:
+            self.save(Path(name))
+
+    def save(self, path: Path) -> None:
+        """Save what is looked at as PNG, with its request."""
+        picture = self.presenter.picture()
+        if picture is None:
+            return
+        path = path if path.suffix.lower() == ".png" else path.with_name(f"{path.name}.png")
+        try:
+            pictures.save(path, picture[0], picture[1])
+        except UnderpaintError as error:
+            self._refuse(error)
+            return
+        self._memory.save_folder(path.parent)
+        self.messages.dismiss(Topic.FILE)
+        self.statusBar().showMessage(f"Saved as {path.name}", 4000)
+
+    def _copy(self) -> None:
+        picture = self.presenter.picture()
+        if picture is not None:
+            QGuiApplication.clipboard().setImage(pictures.to_qimage(picture[0]))
+            self.statusBar().showMessage("Copied to the clipboard", 4000)
+
+    def _refuse(self, error: UnderpaintError) -> None:
+        self.messages.show_notice(Notice(topic=Topic.FILE, text=str(error), severity=Severity.WARNING))
+
+    # ---- what there is to show
+
+    def _form_changed(self) -> None:
+        self.messages.dismiss(Topic.FORM)
+        self._save_soon.start()
+
+    def _show_table(self) -> None:
+        self.jobs.show_table(self.presenter.table)
+        waiting = max(0, len(self.presenter.unended()) - 1)
+        self.run_bar.show_progress(self.presenter.progressing(), waiting=waiting, sending=self.presenter.sending)
+
+    def _show_link(self) -> None:
+        self.backend.show_link(self.presenter.link, self.presenter.table.worker)
+
+    def _show_view(self) -> None:
+        presenter = self.presenter
+        job, ref = presenter.job(), presenter.plate()
+        shown = presenter.image()
+        title, hint = presenter.empty_words()
+        self.result.canvas.set_empty_words(title, hint)
+        self.result.show_plates(plates(job) if job is not None else (), ref)
+        for plate in plates(job) if job is not None else ():
+            presenter.gallery.want(plate.ref)
+        self.result.show_words(words.details(job) if job is not None else "")
+        if shown is None:
+            self.result.show_image(None)
+        else:
+            self.result.show_image(shown[0], size=shown[1])
+        picture = presenter.picture()
+        self.result.set_usable(picture is not None)
+        if picture is None:
+            self.result.canvas.set_drag_file("", None)
+        else:
+            pixels, request, made_by = picture
+            self.result.canvas.set_drag_file(
+                words.file_name(made_by), lambda: bytes(pictures.png_bytes(pixels, request).data())
+            )
+        self.jobs.select(presenter.looked_at)
+
+    # ---- events
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if event.source() is None and pictures.holds_picture(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        event.acceptProposedAction()
+        try:
+            picture = pictures.from_mime(event.mimeData())
+        except UnderpaintError as error:
+            self._refuse(error)
+            return
+        if picture is not None:
+            self.form_panel.fill(forms.with_dropped(self.form_panel.form, picture))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        narrow = event.size().width() < _NARROW_PX
+        wanted = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
+        if self._right.orientation() is not wanted:
+            self._right.setOrientation(wanted)
+            self._right.setSizes([520, 220] if narrow else [620, 280])
+        super().resizeEvent(event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if self.presenter.unended() and not self._closing:
+            event.ignore()
+            self._ask_before_closing()
+            return
+        self._memory.save_form(self.form_panel.form)
+        self._memory.save_window(self.saveGeometry(), {"splitter": self._splitter.saveState()})
+        self._memory.flush()
+        self.hide()
+        self._session.stop()
+        event.accept()
+
+    def _ask_before_closing(self) -> None:
+        question = QMessageBox(
+            QMessageBox.Icon.Question, "Close Underpaint", "A picture is still being made.", parent=self
+        )
+        question.setInformativeText("It can go on without this window; you will find it in the job list next time.")
+        keep = question.addButton("Close, Keep Painting", QMessageBox.ButtonRole.AcceptRole)
+        stop = question.addButton("Cancel It and Close", QMessageBox.ButtonRole.DestructiveRole)
+        question.addButton("Stay", QMessageBox.ButtonRole.RejectRole)
+        question.setDefaultButton(keep)
+        question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+
+        def answered() -> None:
+            self.question = None
+            clicked = question.clickedButton()
+            if clicked is stop:
+                self.presenter.cancel_own()
+            if clicked in (keep, stop):
+                self._closing = True
+                self.close()
+
+        question.finished.connect(answered)
+        self.question = question
+        question.open()

@@ -1,0 +1,134 @@
+"""What the panel calls things, for people. Knows no Qt."""
+
+from ..protocol.events import Progress
+from ..protocol.jobs import Job, JobState, Phase
+from ..protocol.request import ControlKind, ControlMapsRequest, Detector, GenerateRequest, Scheduler
+from .job_table import JobRow
+
+KINDS = {
+    ControlKind.DEPTH: "Depth",
+    ControlKind.NORMAL: "Normal",
+    ControlKind.OPENPOSE: "Pose",
+    ControlKind.CANNY: "Edges (Canny)",
+}
+DETECTORS = {
+    Detector.CANNY: "Canny",
+    Detector.MIDAS: "MiDaS",
+    Detector.NORMAL_BAE: "NormalBAE",
+    Detector.OPENPOSE: "OpenPose",
+}
+SCHEDULERS = {
+    Scheduler.UNIPC: "UniPC",
+    Scheduler.DPMPP_2M: "DPM++ 2M",
+    Scheduler.EULER: "Euler",
+    Scheduler.EULER_ANCESTRAL: "Euler ancestral",
+    Scheduler.DDIM: "DDIM",
+    Scheduler.HEUN: "Heun",
+    Scheduler.PNDM: "PNDM",
+    Scheduler.LMS: "LMS",
+}
+STATES = {
+    JobState.QUEUED: "Waiting",
+    JobState.RUNNING: "Running",
+    JobState.SUCCEEDED: "Done",
+    JobState.FAILED: "Failed",
+    JobState.CANCELLED: "Cancelled",
+    JobState.INTERRUPTED: "Interrupted",
+}
+CLIENTS = {"blender": "Blender", "panel": "Panel", "script": "Script"}
+RENDER_CLIENTS = frozenset({"blender", "script"})
+"""The clients whose jobs hold passes out of Blender."""
+
+_PHASES = {
+    Phase.CAPTURE: "Reading the passes",
+    Phase.CONVERT: "Converting the passes",
+    Phase.UPLOAD: "Sending the images",
+    Phase.QUEUE: "Waiting in the queue",
+    Phase.LOAD: "Loading the models",
+    Phase.CONDITIONING: "Making the control maps",
+    Phase.ENCODE: "Reading the prompt",
+    Phase.STEP: "Painting",
+    Phase.DECODE: "Decoding the picture",
+    Phase.STORE: "Storing the picture",
+    Phase.DOWNLOAD: "Fetching the picture",
+    Phase.WRITE_BACK: "Writing the picture back",
+}
+
+
+def phase(progress: Progress) -> str:
+    """What the worker is doing: "Painting, step 7 of 20"."""
+    words = _PHASES[progress.phase]
+    if progress.phase is Phase.STEP and progress.steps:
+        return f"{words}, step {progress.step} of {progress.steps}"
+    return words
+
+
+def title(job: Job) -> str:
+    """One line that tells a job from others: its prompt."""
+    if isinstance(job.request, ControlMapsRequest):
+        kinds = ", ".join(KINDS[control.kind] for control in job.request.controls)
+        return f"Control maps: {kinds}"
+    return " ".join(job.request.prompt.split()) or "No prompt"
+
+
+def client(job: Job) -> str:
+    """Who asked for the job."""
+    return CLIENTS.get(job.client, job.client or "Unknown")
+
+
+def summary(row: JobRow, now: float) -> str:
+    """The second line of a job in the list: state, who asked, when, how long."""
+    job = row.job
+    if job.state is JobState.RUNNING and row.progress is not None:
+        return f"{phase(row.progress)} · {client(job)}"
+    parts = [STATES[job.state], client(job), ago(now - job.created_at)]
+    if job.state is JobState.SUCCEEDED and (took := duration_s(job)) is not None:
+        parts[0] = f"{STATES[job.state]} in {duration(took)}"
+    return " · ".join(parts)
+
+
+def details(job: Job) -> str:
+    """What made the picture, in one line."""
+    request = job.request
+    parts = [f"{request.size.width} × {request.size.height}"]
+    if isinstance(request, GenerateRequest):
+        parts += [f"{request.steps} steps", SCHEDULERS[request.scheduler], f"seed {request.seed}"]
+    if (took := duration_s(job)) is not None:
+        parts.append(duration(took))
+    return " · ".join(parts)
+
+
+def duration_s(job: Job) -> float | None:
+    """How long the job ran; None while it has not."""
+    if job.started_at is None or job.ended_at is None:
+        return None
+    return max(0.0, job.ended_at - job.started_at)
+
+
+def duration(seconds: float) -> str:
+    """A length of time: "0.4 s", "12 s", "3 min 20 s"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def ago(seconds: float) -> str:
+    """How long ago: "just now", "5 min ago", "3 h ago", "2 days ago"."""
+    if seconds < 60:
+        return "just now"
+    for limit, unit_s, unit in ((3600, 60, "min"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{int(seconds // unit_s)} {unit} ago"
+    days = int(seconds // 86400)
+    return "yesterday" if days == 1 else f"{days} days ago"
+
+
+def file_name(job: Job) -> str:
+    """What to call the job's picture when it is saved."""
+    kept = "".join(character if character.isalnum() else " " for character in title(job).lower())
+    stem = "-".join(kept.split()[:6]) or "picture"
+    seed = f"-{job.request.seed}" if isinstance(job.request, GenerateRequest) else ""
+    return f"{stem[:60]}{seed}.png"
