@@ -1,6 +1,8 @@
 """What a scene looks like to a ControlNet, in physical quantities, and the way to get it outside F12."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +48,20 @@ orders: dict[str, Order] = {}
 """By the temporary scene's name; filled and emptied by `capture` and read by the engine during its render."""
 
 
-def capture(scene: Any, view_layer: Any = None, *, camera: Any = None, with_people: bool = True) -> Capture:
+def capture(
+    scene: Any,
+    view_layer: Any = None,
+    *,
+    camera: Any = None,
+    extent: Extent | None = None,
+    with_people: bool = True,
+) -> Capture:
     """The scene's current frame, for the main thread; blocks for the time of a one-sample render.
 
-    `camera` is the object to look through instead of the scene's own. Renders a copy of the scene (its
-    objects are shared, nothing of it is changed) and removes the copy. Blender's Render Result is
-    overwritten. Raises NoCamera, PanoramicCamera, StereoRender, InvalidSize or UnmappedRig.
+    `camera` is the object to look through and `extent` the size, instead of the scene's own. Renders a
+    copy of the scene, whose objects are shared and not touched, and removes the copy. What the user's
+    Render Result shows stays: the last of its slots is used. Raises NoCamera, PanoramicCamera,
+    StereoRender, InvalidSize or UnmappedRig.
     """
     layer = _layer_name(scene, view_layer)
     copy = scene.copy()
@@ -59,11 +69,15 @@ def capture(scene: Any, view_layer: Any = None, *, camera: Any = None, with_peop
     try:
         if camera is not None:
             copy.camera = camera
-        copy.timeline_markers.clear()  # a marker's camera would win
+            copy.timeline_markers.clear()  # a marker's camera would win
+        if extent is not None:
+            copy.render.resolution_x, copy.render.resolution_y = extent.width, extent.height
+            copy.render.resolution_percentage = 100
         cameras.check(copy)
         _only_geometry(copy, layer)
         orders[copy.name] = order
-        bpy.ops.render.render(scene=copy.name)
+        with _last_slot():
+            bpy.ops.render.render(scene=copy.name)
     except RuntimeError as error:  # what the engine reported; its own error says more
         if order.error is None:
             raise NoCamera(scene=scene.name) from error
@@ -74,6 +88,22 @@ def capture(scene: Any, view_layer: Any = None, *, camera: Any = None, with_peop
         raise order.error
     assert order.result is not None
     return order.result
+
+
+@contextlib.contextmanager
+def _last_slot() -> Iterator[None]:
+    """Render into the Render Result's last slot, and show the user's again."""
+    image = bpy.data.images.get("Render Result")
+    if image is None or not len(image.render_slots):
+        yield
+        return
+    slots = image.render_slots
+    active = slots.active_index
+    slots.active_index = len(slots) - 1
+    try:
+        yield
+    finally:
+        slots.active_index = active
 
 
 def convert(raw: passes.RawPasses, camera: Camera, observed: Any, *, extent: Extent, capture_ms: float) -> Capture:

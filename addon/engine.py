@@ -57,6 +57,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self.session = None  # where Cycles' functions keep theirs
         self._error: Exception | None = None
         self._extent: Extent | None = None
+        self._has_region = False
         self._layers_seen: set[str] = set()  # of this frame; with persistent data one engine renders many frames
         self._outcome: Outcome | None = None  # of this frame's first view layer
         self._failed = False  # the first view layer of this frame
@@ -83,7 +84,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             if not self._strokes:
                 self._extent = cameras.check(depsgraph.scene_eval)
                 passes.neutralise(depsgraph)
-                passes.prepare_region(self, depsgraph)
+                self._has_region = passes.prepare_region(self, depsgraph)
         except UnderpaintError as error:
             self._error = error
             return
@@ -108,8 +109,9 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             elif first:
                 self._paint(depsgraph, layer)
             elif not self._failed:  # the picture is the frame's; every view layer shows it over its own passes
-                raw = passes.render(self, depsgraph, self._extent)
-                passes.write(self, layer, _with_outcome(raw, self._outcome, transparent=False))
+                extent, transparent = self._extent, depsgraph.scene_eval.render.film_transparent
+                raw = passes.render(self, depsgraph, extent, has_region=self._has_region)
+                passes.write(self, layer, _with_outcome(raw, self._outcome, transparent=transparent))
         except JobCancelled:
             self._failed = True
             self.update_stats("", "Cancelled")
@@ -132,7 +134,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         # whatever is needed of the depsgraph must be taken now: in background mode Cycles frees it
         camera = cameras.protocol_camera(depsgraph.scene_eval, depsgraph)
         observed = pose.observe(depsgraph) if with_people else None
-        raw = passes.render(self, depsgraph, extent)
+        raw = passes.render(self, depsgraph, extent, has_region=self._has_region)
         capture_ms = (time.perf_counter() - began) * 1e3
         return raw, captures.convert(raw, camera, observed, extent=extent, capture_ms=capture_ms)
 
@@ -264,3 +266,11 @@ def _enlarged(preview: UInt8Array, extent: Extent) -> UInt8Array:
     values = values[rows] + (values[next_rows] - values[rows]) * down[:, None, None]
     values = values[:, columns] + (values[:, next_columns] - values[:, columns]) * across[None, :, None]
     return np.rint(values).astype(np.uint8)
+
+
+def register() -> None:
+    bpy.utils.register_class(UnderpaintRenderEngine)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(UnderpaintRenderEngine)

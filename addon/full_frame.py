@@ -24,21 +24,24 @@ _FLOAT = 2
 
 
 class TileFiles:
-    """Cycles' tile files of this process: those that appear after construction, removed by `close`."""
+    """Cycles' tile files of this process: those that appear inside the `with`, and are removed at its end."""
 
     def __init__(self, extent: Extent) -> None:
         if extent.width * extent.height <= TILE_PX * TILE_PX:  # Cycles would not tile it
             raise RegionTooSmall(width=extent.width, height=extent.height)
         self._before = self._files()
 
+    def __enter__(self) -> "TileFiles":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in self._files() - self._before:
+            path.unlink()
+
     def read(self) -> dict[str, Float32Array]:
         """Every pass by name, (height, width, channels), row 0 at the bottom as everywhere in Blender."""
         (path,) = self._files() - self._before
         return read_tiled_exr(path.read_bytes())
-
-    def close(self) -> None:
-        for path in self._files() - self._before:
-            path.unlink()
 
     def _files(self) -> set[Path]:
         return set(Path(bpy.app.tempdir).glob(f"cycles-tile-buffer-{os.getpid()}-*.exr"))

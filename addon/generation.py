@@ -164,10 +164,13 @@ def generate(
     began = time.perf_counter()
     request = build_request(settings, capture, connection.upload)
     timings.append(_since(began, Phase.UPLOAD))
-    job = client.run(connection, request, client="blender", on_event=on_event, cancelled=cancelled)
+    job = connection.submit(request, client="blender")
+    job = client.wait(connection, job, on_event=_of_job(job.id, on_event), cancelled=cancelled)
     assert job.result is not None
     assert job.result.image is not None
-    timings.extend(job.result.timings)
+    if job.started_at is not None:
+        timings.append(Timing(phase=Phase.QUEUE, ms=(job.started_at - job.created_at) * 1e3))
+    timings.extend(timing for timing in job.result.timings if timing.phase is not Phase.QUEUE)
     began = time.perf_counter()
     picture = connection.download(job.result.image)
     maps: dict[ControlKind, UInt8Array] = {}
@@ -176,6 +179,18 @@ def generate(
             maps[control.kind] = connection.download(ref)
     timings.append(_since(began, Phase.DOWNLOAD))
     return Outcome(picture=picture, maps=maps, request=request, job=job, timings=tuple(timings))
+
+
+def _of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[Event], None] | None:
+    """`on_event` for the events of one job; the service tells everyone everything."""
+    if on_event is None:
+        return None
+
+    def of_job(event: Event) -> None:
+        if getattr(event, "job_id", job_id) == job_id:
+            on_event(event)
+
+    return of_job
 
 
 def _source(control: ControlSettings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> Source:

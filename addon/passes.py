@@ -4,8 +4,6 @@ Everything that Cycles is told here is told to *evaluated* copies (or to the Ren
 the user's scene stays as it is. Nothing here makes or removes a datablock: it runs in the render thread.
 """
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,40 +122,44 @@ class RawPasses:
         return {name: self.region.crop(array) for name, array in self.frame.items()}
 
 
-def render(engine: Any, depsgraph: Any, extent: Extent) -> RawPasses:
-    """Let Cycles render the view layer that it was reset with.
+def prepare_region(engine: Any, depsgraph: Any) -> bool:
+    """Before Cycles is reset: with a render region on, have it see and keep the whole frame; whether it is on."""
+    settings = engine.path_resolve("render")  # the Render's own copy of the settings, not the scene's
+    if not settings.use_border:
+        return False
+    settings.use_border = False
+    depsgraph.scene_eval.cycles.use_auto_tile = True
+    depsgraph.scene_eval.cycles.tile_size = full_frame.TILE_PX
+    return True
+
+
+def render(engine: Any, depsgraph: Any, extent: Extent, *, has_region: bool) -> RawPasses:
+    """Let Cycles render the view layer that it was reset with; `has_region` is what `prepare_region` said.
 
     In background mode the depsgraph is gone afterwards: Cycles frees it to save memory.
     """
     layer = depsgraph.view_layer.name
-    settings = engine.path_resolve("render")  # the Render's own copy of the settings, not the scene's
-    if not settings.use_border:
+    if not has_region:
         cycles_engine.render(engine, depsgraph)
         frame = _read(engine, layer)
         return RawPasses(frame=frame, region=Region(x=0, y=0, width=extent.width, height=extent.height))
 
-    corner = (
-        int(np.float32(settings.border_min_x) * np.float32(extent.width)),
-        int(np.float32(settings.border_min_y) * np.float32(extent.height)),
-    )
-    tiles = full_frame.TileFiles(extent)
+    settings = engine.path_resolve("render")
     try:
-        with _whole_frame(settings):
+        with full_frame.TileFiles(extent) as tiles:
             cycles_engine.render(engine, depsgraph)
-        frame = tiles.read()
+            frame = tiles.read()
     finally:
-        tiles.close()
+        settings.use_border = True  # Blender puts the region's result into the frame by it
     frame[DEPTH.name][frame[DEPTH.name] == 0] = 1e10  # the file holds what Cycles accumulated
     result = engine.get_result()
-    region = Region(x=corner[0], y=corner[1], width=result.resolution_x, height=result.resolution_y)
+    region = Region(
+        x=int(np.float32(settings.border_min_x) * np.float32(extent.width)),
+        y=int(np.float32(settings.border_min_y) * np.float32(extent.height)),
+        width=result.resolution_x,
+        height=result.resolution_y,
+    )
     return RawPasses(frame=frame, region=region)
-
-
-def prepare_region(engine: Any, depsgraph: Any) -> None:
-    """Before Cycles is reset: with a render region on, have it keep the whole frame."""
-    if engine.path_resolve("render").use_border:
-        depsgraph.scene_eval.cycles.use_auto_tile = True
-        depsgraph.scene_eval.cycles.tile_size = full_frame.TILE_PX
 
 
 def write(engine: Any, layer: str, passes: dict[str, Float32Array]) -> None:
@@ -171,15 +173,6 @@ def write(engine: Any, layer: str, passes: dict[str, Float32Array]) -> None:
         if render_pass.name in passes:
             render_pass.rect.foreach_set(np.ascontiguousarray(passes[render_pass.name]).ravel())
     engine.end_result(result)
-
-
-@contextlib.contextmanager
-def _whole_frame(settings: Any) -> Iterator[None]:
-    settings.use_border = False
-    try:
-        yield
-    finally:
-        settings.use_border = True
 
 
 def _read(engine: Any, layer: str) -> dict[str, Float32Array]:

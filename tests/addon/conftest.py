@@ -1,6 +1,5 @@
 """Real Blender (the bpy wheel), with the add-on registered for the whole run and a fresh file for each test."""
 
-import atexit
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +12,9 @@ def pytest_sessionstart() -> None:
     from underpaint import addon
 
     addon.register()
-    atexit.register(addon.unregister)  # bpy 4.5 hangs at exit and 4.2 crashes with an engine registered
 
 
-@pytest.fixture()
+@pytest.fixture
 def scene() -> Iterator[Any]:
     """Blender's default cube, small, with the Underpaint engine and the Standard view."""
     bpy.ops.wm.read_factory_settings()
@@ -26,4 +24,4 @@ def scene() -> Iterator[Any]:
     scene.render.resolution_percentage = 100
     scene.view_settings.view_transform = "Standard"
     scene.render.dither_intensity = 0.0
-    yield scene
+    return scene

@@ -6,7 +6,6 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-
 from underpaint.addon import capture as captures
 from underpaint.addon.capture import Capture, capture
 from underpaint.protocol.errors import InvalidSize, NoCamera, PanoramicCamera, StereoRender
