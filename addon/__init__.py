@@ -1,0 +1,51 @@
+"""The part that runs inside Blender; the only one that imports bpy, and only once it is registered."""
+
+import atexit
+import importlib
+from types import ModuleType
+
+# In the order of registration: what others refer to comes first.
+_MODULES = (
+    "properties",
+    "main_thread",
+    "compat",
+    "engine",
+)
+
+_active: list[ModuleType] = []
+"""What is registered now, in order."""
+
+
+def is_registered() -> bool:
+    """Whether Blender knows this copy of the add-on's classes."""
+    return bool(_active)
+
+
+def register() -> None:
+    """Make the add-on known to Blender, all of it or, when anything fails, nothing of it."""
+    if _active:
+        return
+    try:
+        for name in _MODULES:
+            module = importlib.import_module(f".{name}", __name__)
+            module.register()
+            _active.append(module)
+    except BaseException:
+        unregister()
+        raise
+    # Blender ends without switching add-ons off in background mode, and with an engine still registered
+    # bpy 4.5 hangs there and 4.2 crashes.
+    atexit.register(unregister)
+
+
+def unregister() -> None:
+    """Take back everything that `register` did; one module's failure doesn't keep the others registered."""
+    atexit.unregister(unregister)
+    failures: list[Exception] = []
+    while _active:
+        try:
+            _active.pop().unregister()
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("parts of Underpaint could not be unregistered", failures)

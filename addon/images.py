@@ -1,0 +1,184 @@
+"""Results as image datablocks: each carries its request, so that a picture can be made, or projected, again.
+
+For the main thread only.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..protocol import arrays, wire
+from ..protocol.arrays import UInt8Array
+from ..protocol.errors import InvalidRequest, NoPicture
+from ..protocol.jobs import Phase, Timing
+from ..protocol.request import Extent, GenerateRequest, Photo
+from . import camera as cameras
+from . import properties
+
+REQUEST = "underpaint_request"  # the GenerateRequest as JSON
+_TIMINGS = "underpaint_timings"  # [[phase, milliseconds], ...] as JSON
+_MADE_AT = "underpaint_made_at"  # Unix seconds
+_NAME_LENGTH = 48  # of Blender's 63 bytes; leaves room for ".001"
+_BLENDER_INT_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What a result says of itself."""
+
+    request: GenerateRequest
+    timings: tuple[Timing, ...]
+    made_at: float  # Unix seconds
+
+
+def new_result(
+    picture: UInt8Array, request: GenerateRequest, *, timings: Sequence[Timing] = (), name: str | None = None
+) -> Any:
+    """A packed byte image with `picture`, (height, width, 3) sRGB, row 0 at the top; its bytes are exact.
+
+    It has a fake user, so that saving the file keeps it until the user deletes it from the history.
+    """
+    height, width, _ = picture.shape
+    image = bpy.data.images.new(name or _name_for(request), width, height, alpha=False, float_buffer=False)
+    try:
+        image.colorspace_settings.name = "sRGB"
+        write(image, picture)
+        image.pack()
+        image.use_fake_user = True
+        image[REQUEST] = wire.dumps(request)
+        image[_TIMINGS] = json.dumps([[timing.phase.value, timing.ms] for timing in timings])
+        image[_MADE_AT] = time.time()
+    except BaseException:
+        bpy.data.images.remove(image)
+        raise
+    return image
+
+
+def write(image: Any, picture: UInt8Array) -> None:
+    """Put a picture of the image's own size into it, opaque."""
+    height, width, _ = picture.shape
+    values = np.ones((height, width, 4), np.float32)
+    np.divide(picture[::-1], np.float32(255), out=values[..., :3], casting="unsafe")
+    image.pixels.foreach_set(values.ravel())
+    image.update()
+
+
+def is_result(image: Any) -> bool:
+    """Whether an image datablock carries a request."""
+    return REQUEST in image
+
+
+def results() -> list[Any]:
+    """Every result in this file, newest first."""
+    return sorted(filter(is_result, bpy.data.images), key=lambda image: image.get(_MADE_AT, 0.0), reverse=True)
+
+
+def active_result() -> Any:
+    """The history's active picture; the newest where none is chosen. Raises NoPicture."""
+    chosen = bpy.data.images.get(bpy.context.window_manager.underpaint.result_name)
+    if chosen is not None and is_result(chosen):
+        return chosen
+    newest = results()[:1]
+    if not newest:
+        raise NoPicture()
+    return newest[0]
+
+
+def request_of(image: Any) -> GenerateRequest:
+    """The request that made a result. Raises NoPicture, or InvalidRequest when it was tampered with."""
+    if not is_result(image):
+        raise NoPicture()
+    return wire.loads(GenerateRequest, image[REQUEST], ignore_unknown=True)
+
+
+def details_of(image: Any) -> Details:
+    """All that a result says of itself; raises as `request_of` does."""
+    return Details(
+        request=request_of(image),
+        timings=tuple(Timing(phase=Phase(phase), ms=ms) for phase, ms in json.loads(image.get(_TIMINGS, "[]"))),
+        made_at=image.get(_MADE_AT, 0.0),
+    )
+
+
+def restore(image: Any, scene: Any) -> None:
+    """Put the settings that made a result back into a scene, the frame's size included.
+
+    On an error (as in `request_of`, or a seed that Blender's integers can't hold) the scene is unchanged.
+    """
+    request = request_of(image)
+    if request.seed > _BLENDER_INT_MAX:
+        raise InvalidRequest(reason=f"its seed {request.seed} is larger than Blender's integers")
+    settings = scene.underpaint
+    settings.prompt = request.prompt
+    settings.negative_prompt = request.negative_prompt
+    settings.checkpoint = request.checkpoint
+    settings.steps = request.steps
+    settings.guidance_scale = request.guidance_scale
+    settings.scheduler = request.scheduler.name
+    settings.seed = request.seed
+    settings.controls.clear()
+    for control in request.controls:
+        item = settings.controls.add()
+        item.kind = control.kind.name
+        item.name = properties.label_of(control.kind.name)
+        item.controlnet = control.controlnet
+        item.conditioning_scale = control.conditioning_scale
+        item.start = control.start
+        item.end = control.end
+        if isinstance(control.source, Photo):
+            item.image = _image_with(control.source.image)
+    settings.active_control = 0
+    if cameras.frame(scene) != request.size:
+        set_size(scene, request.size)
+
+
+def set_size(scene: Any, size: Extent) -> None:
+    """Make the scene's rendered frame exactly so large."""
+    render = scene.render
+    render.resolution_percentage = 100
+    render.resolution_x, render.resolution_y = size.width, size.height
+
+
+def show(image: Any, context: Any) -> bool:
+    """Show an image in the Image Editor the user looks at, or the first open one; False where none is open."""
+    space = editor(context)
+    if space is None:
+        return False
+    space.image = image
+    return True
+
+
+def editor(context: Any) -> Any:
+    """The Image Editor to show a picture in: the context's own, else the first that isn't pinned."""
+    own = getattr(context, "space_data", None)
+    if own is not None and own.type == "IMAGE_EDITOR" and not own.use_image_pin:
+        return own
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.ui_type == "IMAGE_EDITOR" and not area.spaces.active.use_image_pin:
+                return area.spaces.active
+    return None
+
+
+def _image_with(ref: arrays.ArrayRef) -> Any:
+    """The datablock whose pixels are a request's blob; None when it has changed or is gone."""
+    from .generation import pixels_of
+
+    height, width = ref.shape[:2]
+    for image in bpy.data.images:
+        if tuple(image.size) != (width, height) or image.channels < 3:
+            continue
+        pixels = pixels_of(image)
+        if arrays.digest(arrays.encode(pixels)) == ref.sha256:
+            return image
+    return None
+
+
+def _name_for(request: GenerateRequest) -> str:
+    words = " ".join(request.prompt.split())
+    return words.encode()[:_NAME_LENGTH].decode(errors="ignore").strip() or "Painting"
