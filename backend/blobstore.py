@@ -1,8 +1,12 @@
 """Arrays on disk under the SHA-256 of their `.npy` bytes; shared by the service and its workers."""
 
 import errno
+import hashlib
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from ..protocol import arrays
@@ -10,6 +14,7 @@ from ..protocol.arrays import AnyArray, ArrayRef
 from ..protocol.errors import BlobMissing, DiskFull, InvalidArray
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
+_INCOMING = ".incoming-"
 
 
 class BlobStore:
@@ -37,31 +42,40 @@ class BlobStore:
             raise BlobMissing(sha256=sha256)
         data = self.path(sha256).read_bytes()
         if arrays.digest(data) != sha256:
+            self.discard(sha256)  # so that whoever has the bytes may store them again
             raise InvalidArray(reason=f"the stored bytes of {sha256} are damaged")
         return data
 
     def write(self, data: bytes) -> str:
         """Store bytes, durably, and return their address. Raises DiskFull; on error nothing is left."""
         sha256 = arrays.digest(data)
-        if self.has(sha256):
-            return sha256
-        path = self.path(sha256)
-        temporary: str | None = None
-        try:
-            path.parent.mkdir(exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).replace(path)
-        except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            if error.errno in _DISK_FULL:
-                raise DiskFull(path=str(self.folder)) from error
-            raise
+        if not self.has(sha256):
+            with self.incoming() as incoming:
+                incoming.write(data)
+                incoming.keep(sha256)
         return sha256
+
+    @contextmanager
+    def incoming(self) -> Generator["Incoming", None, None]:
+        """A blob that arrives in pieces; unless it is kept, nothing of it is left. Raises DiskFull."""
+        with _disk_full_named(self.folder):
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=_INCOMING)
+        temporary = Path(name)
+        with os.fdopen(handle, "w+b", buffering=0) as stream:
+            try:
+                yield Incoming(store=self, stream=stream, temporary=temporary)
+            finally:
+                stream.close()
+                temporary.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what was arriving when its process was killed."""
+        for left in self.folder.glob(f"{_INCOMING}*"):
+            left.unlink(missing_ok=True)
+
+    def discard(self, sha256: str) -> None:
+        """Remove a blob; nothing happens when it isn't there."""
+        self.path(sha256).unlink(missing_ok=True)
 
     def read_array(self, ref: ArrayRef) -> AnyArray:
         """The array behind a reference. Raises BlobMissing, or InvalidArray when it is not as promised."""
@@ -75,3 +89,42 @@ class BlobStore:
         data = arrays.encode(array)
         self.write(data)
         return arrays.reference(array, data)
+
+
+class Incoming:
+    """A blob on its way in: written aside, and at its address only once it is complete and proven."""
+
+    def __init__(self, *, store: BlobStore, stream: FileIO, temporary: Path) -> None:
+        self._store = store
+        self._stream = stream
+        self._temporary = temporary
+        self._digest = hashlib.sha256()
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """The next piece. Raises DiskFull."""
+        rest = memoryview(piece)
+        self._digest.update(rest)
+        with _disk_full_named(self._store.folder):
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+
+    def keep(self, sha256: str) -> None:
+        """Put the blob, durably, at its address. Raises InvalidArray when the bytes aren't those, and DiskFull."""
+        if self._digest.hexdigest() != sha256:
+            raise InvalidArray(reason=f"the bytes have the hash {self._digest.hexdigest()}, not {sha256}")
+        path = self._store.path(sha256)
+        with _disk_full_named(self._store.folder):
+            os.fsync(self._stream.fileno())
+            self._stream.close()  # Windows doesn't rename open files
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            self._temporary.replace(path)
+
+
+@contextmanager
+def _disk_full_named(folder: Path) -> Generator[None, None, None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise DiskFull(path=folder) from error
+        raise

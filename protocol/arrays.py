@@ -19,6 +19,7 @@ AnyArray = NDArray[Any]
 
 MAX_ARRAY_BYTES = 1 << 30  # of one array's data; larger ones are refused before anything is allocated
 _MAX_HEADER_BYTES = 4096
+HEADER_BYTES = 10 + _MAX_HEADER_BYTES  # magic, version and length, then the header itself
 
 
 class DType(StrEnum):
@@ -52,7 +53,26 @@ def decode(data: bytes | memoryview) -> AnyArray:
     Raises InvalidArray for anything but format 1.0, C order, float32 or uint8, with exactly as many
     bytes as its header promises.
     """
-    stream = io.BytesIO(data[: _MAX_HEADER_BYTES + 10])
+    header = read_header(data[:HEADER_BYTES])
+    if len(data) != header.file_bytes:
+        raise InvalidArray(reason=f"{len(data)} bytes where the header promises {header.file_bytes}")
+    body = memoryview(data)[header.offset :]
+    return np.frombuffer(body, dtype=np.dtype(header.dtype.value).newbyteorder("<")).reshape(header.shape).copy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the beginning of a `.npy` file promises of the rest."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    offset: int  # bytes before the data
+    file_bytes: int  # of header and data together
+
+
+def read_header(start: bytes | memoryview) -> Header:
+    """The header at the start of a `.npy` file; HEADER_BYTES of it are always enough. Raises InvalidArray."""
+    stream = io.BytesIO(start)
     try:
         version = npy.read_magic(stream)
         if version != (1, 0):
@@ -62,16 +82,15 @@ def decode(data: bytes | memoryview) -> AnyArray:
         raise InvalidArray(reason=str(error)) from error
     if fortran_order:
         raise InvalidArray(reason="Fortran order, expected C order")
-    _wire_dtype(dtype)
+    if dtype.newbyteorder("<") != dtype:
+        raise InvalidArray(reason="big-endian numbers, expected little-endian")
     if any(side < 0 for side in shape):
         raise InvalidArray(reason=f"a negative side in shape {shape}")
     promised = math.prod(shape) * dtype.itemsize
     if promised > MAX_ARRAY_BYTES:
         raise InvalidArray(reason=f"{promised} bytes, the limit is {MAX_ARRAY_BYTES}")
-    body = memoryview(data)[stream.tell() :]
-    if len(body) != promised:
-        raise InvalidArray(reason=f"{len(body)} bytes of data where the header promises {promised}")
-    return np.frombuffer(body, dtype=dtype).reshape(shape).copy()
+    offset = stream.tell()
+    return Header(shape=shape, dtype=_wire_dtype(dtype), offset=offset, file_bytes=offset + promised)
 
 
 def reference(array: AnyArray, data: bytes) -> ArrayRef:

@@ -97,10 +97,11 @@ def _from_union(kind: Any, data: Any, where: str, inner: Any) -> Any:
     if len(classes) == 1:
         return inner(classes[0], data, where)
     names = {member.__name__: member for member in classes}
-    tag = _expect(data, dict, where).get(_TAG)
+    entries = cast("dict[str, Any]", _expect(data, dict, where))
+    tag = entries.get(_TAG)
     if not isinstance(tag, str) or tag not in names:
         raise InvalidRequest(reason=f"{where}.{_TAG} is {tag!r}, expected one of {', '.join(names)}")
-    return inner(names[tag], {key: value for key, value in data.items() if key != _TAG}, where)
+    return inner(names[tag], {key: value for key, value in entries.items() if key != _TAG}, where)
 
 
 def _from_object(kind: type[Any], data: Any, where: str, inner: Any, ignore_unknown: bool) -> Any:

@@ -1,0 +1,304 @@
+"""The HTTP face: routes, bodies with limits, and errors as JSON."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...protocol import arrays, wire
+from ...protocol.errors import (
+    BlobMissing,
+    DiskFull,
+    InvalidArray,
+    InvalidRequest,
+    JobConflict,
+    JobUnknown,
+    RequestError,
+    UnderpaintError,
+)
+from ...protocol.events import Alive, Event
+from ...protocol.jobs import JobSubmission, is_job_id
+from ...protocol.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
+from ..blobstore import BlobStore, Incoming
+from .checks import check
+from .database import Database
+from .guard import refusal
+from .hub import Hub
+from .supervisor import Supervisor
+
+MAX_JSON_BYTES = 4 << 20
+MAX_BLOB_BYTES = arrays.MAX_ARRAY_BYTES + arrays.HEADER_BYTES
+MAX_PAGE = 500
+ALIVE_S = 1.0
+
+_STATUS: dict[type[UnderpaintError], int] = {
+    RequestError: 422,
+    JobUnknown: 404,
+    BlobMissing: 404,
+    JobConflict: 409,
+    DiskFull: 507,
+}
+
+
+@dataclass(kw_only=True)
+class Activity:
+    """Whether anybody still needs the service."""
+
+    last_call: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the routes work on."""
+
+    database: Database
+    blobs: BlobStore
+    hub: Hub
+    supervisor: Supervisor
+    activity: Activity
+    stop: Callable[[], None]
+    software_version: str
+    pid: int
+
+
+def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
+    """The application, with its guard in front."""
+    routes = _Routes(parts)
+    app = Starlette(
+        routes=[
+            Route("/v1/hello", routes.hello, methods=["GET"]),
+            Route("/v1/blobs/{sha256}", routes.put_blob, methods=["PUT"]),
+            Route("/v1/blobs/{sha256}", routes.get_blob, methods=["GET", "HEAD"]),
+            Route("/v1/jobs", routes.jobs, methods=["GET"]),
+            Route("/v1/jobs/{job_id}", routes.put_job, methods=["PUT"]),
+            Route("/v1/jobs/{job_id}", routes.get_job, methods=["GET"]),
+            Route("/v1/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
+            Route("/v1/jobs/{job_id}/preview", routes.preview, methods=["GET"]),
+            Route("/v1/events", routes.events, methods=["GET"]),
+            Route("/v1/shutdown", routes.shutdown, methods=["POST"]),
+        ],
+        exception_handlers={
+            UnderpaintError: _answer_error,
+            HTTPException: _answer_http,
+            ClientDisconnect: _answer_gone,
+        },
+    )
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refused = refusal(scope["headers"], token=token, port=port)
+            if refused is not None:
+                await _error(*refused)(scope, receive, send)
+                return
+            parts.activity.last_call = time.monotonic()
+        await app(scope, receive, send)
+
+    return guarded
+
+
+class _Routes:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def hello(self, request: Request) -> Response:
+        return _json(
+            Hello(
+                protocol_major=PROTOCOL_MAJOR,
+                protocol_minor=PROTOCOL_MINOR,
+                software_version=self._parts.software_version,
+                pid=self._parts.pid,
+                revision=self._parts.database.revision(),
+            )
+        )
+
+    # ---- blobs
+
+    async def put_blob(self, request: Request) -> Response:
+        sha256 = _address(request)
+        length = _declared_length(request, MAX_BLOB_BYTES)
+        with self._parts.blobs.incoming() as incoming:
+            await _receive_array(request, incoming, length)
+            await run_in_threadpool(incoming.keep, sha256)
+        return Response(status_code=201)
+
+    async def get_blob(self, request: Request) -> Response:
+        sha256 = _address(request)
+        if request.method == "HEAD":
+            if not self._parts.blobs.has(sha256):
+                raise BlobMissing(sha256=sha256)
+            return Response()
+        data = await run_in_threadpool(self._parts.blobs.read, sha256)
+        return Response(data, media_type="application/octet-stream")
+
+    # ---- jobs
+
+    async def put_job(self, request: Request) -> Response:
+        job_id = _job_id(request)
+        submission = wire.loads(JobSubmission, await _body(request, MAX_JSON_BYTES))
+        check(submission.request, has_blob=self._parts.blobs.has)
+        job, new = self._parts.database.submit(job_id, submission, time.time())
+        if new:
+            self._parts.supervisor.wake()
+        return _json(self._parts.database.job(job.id), status=201 if new else 200)
+
+    async def get_job(self, request: Request) -> Response:
+        return _json(self._parts.database.job(_job_id(request)))
+
+    async def jobs(self, request: Request) -> Response:
+        before = _number(request, "before")
+        limit = _number(request, "limit")
+        limit = 50 if limit is None else min(max(limit, 1), MAX_PAGE)
+        return _json(self._parts.database.jobs(before, limit))
+
+    async def cancel(self, request: Request) -> Response:
+        return _json(self._parts.supervisor.cancel(_job_id(request)))
+
+    async def preview(self, request: Request) -> Response:
+        job_id = self._parts.database.job(_job_id(request)).id
+        preview = self._parts.hub.preview
+        if preview is None or preview.ready.job_id != job_id:
+            return Response(status_code=204)
+        return Response(preview.data, media_type="application/octet-stream")
+
+    # ---- the service itself
+
+    async def events(self, request: Request) -> Response:
+        since = _number(request, "since")
+        if since is None:
+            since = self._parts.database.revision()
+        self._parts.supervisor.warm()
+        return StreamingResponse(self._lines(since), media_type="application/x-ndjson")
+
+    async def shutdown(self, request: Request) -> Response:
+        self._parts.stop()
+        return Response(status_code=202)
+
+    async def _lines(self, since: int) -> AsyncIterator[str]:
+        """The events as lines: first what was missed, then what happens."""
+        hub, database = self._parts.hub, self._parts.database
+        subscription = hub.subscribe()
+        try:
+            yield _line(Alive(revision=since))
+            while not hub.closed:
+                while changes := database.changes(since):
+                    for change in changes:
+                        since = change.revision
+                        yield _line(change)
+                for event in subscription.news():
+                    yield _line(event)
+                if not await subscription.wait(ALIVE_S):
+                    yield _line(Alive(revision=since))
+        finally:
+            hub.unsubscribe(subscription)
+            self._parts.activity.last_call = time.monotonic()
+
+
+# ---------------------------------------------------------------------------------------------- bodies
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    _declared_length(request, limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
+
+
+async def _receive_array(request: Request, incoming: Incoming, length: int | None) -> None:
+    """Take in a `.npy` file, refusing it at its header where that is wrong."""
+    start, header, received = bytearray(), None, 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if header is None:
+            start += chunk
+            if len(start) >= min(arrays.HEADER_BYTES, length or arrays.HEADER_BYTES):
+                header = arrays.read_header(bytes(start[: arrays.HEADER_BYTES]))
+                if length is not None and length != header.file_bytes:
+                    raise InvalidArray(reason=f"{length} bytes where the header promises {header.file_bytes}")
+        if header is not None and received > header.file_bytes:
+            break
+        incoming.write(chunk)
+    header = header or arrays.read_header(bytes(start))
+    if received != header.file_bytes:
+        raise InvalidArray(reason=f"{received} bytes where the header promises {header.file_bytes}")
+
+
+def _declared_length(request: Request, limit: int) -> int | None:
+    """What Content-Length says, refused when it is too much."""
+    text = request.headers.get("content-length")
+    if text is None:
+        return None  # chunked: it is counted as it comes
+    if not text.isascii() or not text.isdigit():
+        raise InvalidRequest(reason="the Content-Length is no number")
+    if int(text) > limit:
+        raise _too_large(limit)
+    return int(text)
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"the body is larger than {limit} bytes")
+
+
+# ---------------------------------------------------------------------------------------------- parameters
+
+
+def _address(request: Request) -> str:
+    sha256 = request.path_params["sha256"]
+    if not arrays.is_address(sha256):
+        raise InvalidRequest(reason="a blob's address is 64 lower-case hex digits")
+    return sha256
+
+
+def _job_id(request: Request) -> str:
+    job_id = request.path_params["job_id"]
+    if not is_job_id(job_id):
+        raise InvalidRequest(reason="a job's id is 32 lower-case hex digits")
+    return job_id
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidRequest(reason=f"{name} is no number")
+    return int(text)
+
+
+# ---------------------------------------------------------------------------------------------- answers
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(wire.dumps(value), status, media_type="application/json")
+
+
+def _line(event: Event) -> str:
+    return wire.dumps(event, Event) + "\n"
+
+
+def _error(status: int, error: UnderpaintError) -> Response:
+    return _json(error.info(), status)
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UnderpaintError)
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+    return _error(status, error)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, InvalidRequest(reason=error.detail))
+
+
+async def _answer_gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it: the client left in the middle of its body

@@ -1,0 +1,296 @@
+"""The queue on disk. The only module that knows SQLite.
+
+Every change of state is one `UPDATE ... WHERE state IN (...)` decided by its rowcount, together with a
+row in `changes`: that row's number is the revision, and clients that lost the connection read on from it.
+"""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...protocol import wire
+from ...protocol.errors import DiskFull, ErrorInfo, JobConflict, JobInterrupted, JobUnknown, WorkerFailed
+from ...protocol.events import JobChanged
+from ...protocol.jobs import Job, JobPage, JobResult, JobState, JobSubmission
+from ...protocol.request import Request
+from . import lifecycle
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        client TEXT NOT NULL,
+        request TEXT NOT NULL,
+        retry_interrupted INTEGER NOT NULL,
+        created_at REAL NOT NULL,
+        state TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        started_at REAL,
+        ended_at REAL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        worker_deaths INTEGER NOT NULL DEFAULT 0,
+        cancel_requested INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        result TEXT
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE TABLE changes (
+        revision INTEGER PRIMARY KEY AUTOINCREMENT,
+        number INTEGER NOT NULL REFERENCES jobs,
+        state TEXT NOT NULL,
+        started_at REAL,
+        ended_at REAL,
+        attempts INTEGER NOT NULL,
+        error TEXT,
+        result TEXT
+    );
+    """,
+)
+"""Each is run once, in order; never edit one that was released."""
+
+_IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 778, 4874, 1034  # extended codes that sqlite3 has no names for
+_JOB = "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result"
+
+
+class NewerDatabase(Exception):
+    """The file was written by a newer version of this program."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """A job's change of state."""
+
+    job_id: str
+    to: JobState
+    at: float  # Unix seconds
+    error: ErrorInfo | None = None
+    result: JobResult | None = None
+    worker_died: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What the queue knows of a running job, for the decision what becomes of it."""
+
+    attempts: int
+    worker_deaths: int
+    retry: bool
+    cancel_requested: bool
+
+
+class Database:
+    """Owns the connection; to be used from one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises NewerDatabase, DiskFull."""
+        self._path = path
+        with self._disk_full_named():
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+            self._db.row_factory = sqlite3.Row
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                # In WAL mode NORMAL survives a killed process; a power cut can undo the last change, no more.
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute("PRAGMA foreign_keys = ON")
+                self._migrate()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # ---- changes
+
+    def submit(self, job_id: str, submission: JobSubmission, at: float) -> tuple[Job, bool]:
+        """Queue a job; the job and whether it is new. Raises JobConflict, DiskFull."""
+        with self._transaction():
+            found = self._db.execute(f"SELECT {_JOB}, retry_interrupted FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if found is None:
+                self._db.execute(
+                    "INSERT INTO jobs (id, client, request, retry_interrupted, created_at, state, revision)"
+                    " VALUES (?, ?, ?, ?, ?, ?, 0)",
+                    (
+                        job_id,
+                        submission.client,
+                        wire.dumps(submission.request, Request),
+                        submission.retry_interrupted,
+                        at,
+                        JobState.QUEUED,
+                    ),
+                )
+                self._record(job_id)
+        if found is None:
+            return self.job(job_id), True
+        job = _job(found)
+        if job.request != submission.request or bool(found["retry_interrupted"]) != submission.retry_interrupted:
+            raise JobConflict(job_id=job_id)
+        return job, False
+
+    def transition(self, change: Transition) -> Job | None:
+        """Change a job's state; None when it isn't in a state from which that is possible. Raises DiskFull.
+
+        The one place where a job that exists enters another state.
+        """
+        origins = ", ".join(f"'{state.value}'" for state in lifecycle.FROM[change.to])
+        with self._transaction():
+            cursor = self._db.execute(
+                "UPDATE jobs SET state = :to, error = :error, result = :result,"
+                " attempts = attempts + (:to = 'running'), worker_deaths = worker_deaths + :died,"
+                " started_at = CASE :to WHEN 'running' THEN :at WHEN 'queued' THEN NULL ELSE started_at END,"
+                " ended_at = CASE WHEN :ended THEN :at END"
+                f" WHERE id = :id AND state IN ({origins})"
+                " AND NOT (cancel_requested AND :gives_way)",
+                {
+                    "id": change.job_id,
+                    "to": change.to.value,
+                    "at": change.at,
+                    "error": None if change.error is None else wire.dumps(change.error),
+                    "result": None if change.result is None else wire.dumps(change.result),
+                    "died": change.worker_died,
+                    "ended": change.to.ended,
+                    "gives_way": change.to in lifecycle.UNLESS_CANCELLED,
+                },
+            )
+            if cursor.rowcount == 0:
+                return None
+            self._record(change.job_id)
+        return self.job(change.job_id)
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Remember that a job's end was asked for, once and for all. Raises JobUnknown, DiskFull."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE jobs SET cancel_requested = 1 WHERE id = ? AND state IN ('queued', 'running')", (job_id,)
+            )
+        return self.job(job_id)
+
+    def lose(self, job_id: str, at: float, *, worker_died: bool, reason: str, log: Path) -> Job | None:
+        """Decide what becomes of a running job whose worker or service is gone, and record it. Raises DiskFull."""
+        loss = self.loss(job_id)
+        to = lifecycle.after_loss(
+            attempts=loss.attempts,
+            worker_deaths=loss.worker_deaths + worker_died,
+            retry=loss.retry,
+            cancel_requested=loss.cancel_requested,
+        )
+        error = None
+        if to is JobState.FAILED:
+            error = WorkerFailed(reason=f"the worker died on this job twice, the last time: {reason}", log=log).info()
+        elif to is JobState.INTERRUPTED:
+            error = JobInterrupted(reason=reason).info()
+        return self.transition(Transition(job_id=job_id, to=to, at=at, error=error, worker_died=worker_died))
+
+    # ---- questions
+
+    def job(self, job_id: str) -> Job:
+        """A job as it is now. Raises JobUnknown."""
+        row = self._db.execute(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise JobUnknown(job_id=job_id)
+        return _job(row)
+
+    def jobs(self, before: int | None, limit: int) -> JobPage:
+        """A page of jobs, newest first."""
+        rows = self._db.execute(
+            f"SELECT number, {_JOB} FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?",
+            (before if before is not None else 2**62, limit + 1),
+        ).fetchall()
+        page = rows[:limit]
+        more = len(rows) > limit
+        return JobPage(jobs=tuple(_job(row) for row in page), next_before=page[-1]["number"] if more else None)
+
+    def next_queued(self) -> Job | None:
+        """The job whose turn it is."""
+        row = self._db.execute(f"SELECT {_JOB} FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1").fetchone()
+        return None if row is None else _job(row)
+
+    def running(self) -> list[str]:
+        """Ids of the jobs that are running, or were when the last service died."""
+        return [row["id"] for row in self._db.execute("SELECT id FROM jobs WHERE state = 'running' ORDER BY number")]
+
+    def loss(self, job_id: str) -> Loss:
+        """What decides over a job that lost its worker."""
+        row = self._db.execute(
+            "SELECT attempts, worker_deaths, retry_interrupted, cancel_requested FROM jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+        if row is None:
+            raise JobUnknown(job_id=job_id)
+        return Loss(
+            attempts=row["attempts"],
+            worker_deaths=row["worker_deaths"],
+            retry=bool(row["retry_interrupted"]),
+            cancel_requested=bool(row["cancel_requested"]),
+        )
+
+    def revision(self) -> int:
+        """The newest change's number; 0 when nothing has happened yet."""
+        return int(self._db.execute("SELECT coalesce(max(revision), 0) FROM changes").fetchone()[0])
+
+    def changes(self, since: int, limit: int = 100) -> list[JobChanged]:
+        """The changes after revision `since`, oldest first, each with the job as it was then."""
+        rows = self._db.execute(
+            "SELECT id, client, request, created_at, c.state, c.revision, c.started_at, c.ended_at, c.attempts,"
+            " c.error, c.result FROM changes c JOIN jobs USING (number)"
+            " WHERE c.revision > ? ORDER BY c.revision LIMIT ?",
+            (since, limit),
+        ).fetchall()
+        return [JobChanged(revision=row["revision"], job=_job(row)) for row in rows]
+
+    # ---- inside
+
+    def _record(self, job_id: str) -> None:
+        cursor = self._db.execute(
+            "INSERT INTO changes (number, state, started_at, ended_at, attempts, error, result)"
+            " SELECT number, state, started_at, ended_at, attempts, error, result FROM jobs WHERE id = ?",
+            (job_id,),
+        )
+        self._db.execute("UPDATE jobs SET revision = ? WHERE id = ?", (cursor.lastrowid, job_id))
+
+    def _migrate(self) -> None:
+        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(_MIGRATIONS):
+            raise NewerDatabase(f"{self._path} has format {version}, this program knows {len(_MIGRATIONS)}")
+        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+    @contextmanager
+    def _transaction(self) -> Generator[None, None, None]:
+        with self._disk_full_named():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:  # an error, or a change that turned out impossible
+                    self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def _disk_full_named(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC):
+                raise DiskFull(path=self._path.parent) from error
+            raise
+
+
+def _job(row: Any) -> Job:
+    return Job(
+        id=row["id"],
+        client=row["client"],
+        state=JobState(row["state"]),
+        request=wire.loads(Request, row["request"], ignore_unknown=True),
+        revision=row["revision"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        attempts=row["attempts"],
+        error=None if row["error"] is None else wire.loads(ErrorInfo, row["error"], ignore_unknown=True),
+        result=None if row["result"] is None else wire.loads(JobResult, row["result"], ignore_unknown=True),
+    )

@@ -1,0 +1,33 @@
+"""What may become of a job, as pure rules; the database enforces them and the supervisor asks them."""
+
+from ...protocol.jobs import JobState
+
+MAX_WORKER_DEATHS = 2  # a job that killed this many workers is not tried again
+MAX_ATTEMPTS_UNATTENDED = 2  # the first, and one more after an interruption
+
+FROM: dict[JobState, tuple[JobState, ...]] = {
+    JobState.QUEUED: (JobState.RUNNING,),  # again, after an interruption
+    JobState.RUNNING: (JobState.QUEUED,),
+    JobState.SUCCEEDED: (JobState.RUNNING,),
+    JobState.FAILED: (JobState.QUEUED, JobState.RUNNING),
+    JobState.CANCELLED: (JobState.QUEUED, JobState.RUNNING),
+    JobState.INTERRUPTED: (JobState.RUNNING,),
+}
+"""The states from which each state can be entered."""
+
+UNLESS_CANCELLED = (JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)
+"""States that a job does not enter any more once its end was asked for."""
+
+
+def after_loss(*, attempts: int, worker_deaths: int, retry: bool, cancel_requested: bool) -> JobState:
+    """What a running job becomes when its worker, or the whole service, died under it.
+
+    `worker_deaths` counts this loss if it was the worker that died.
+    """
+    if cancel_requested:
+        return JobState.CANCELLED
+    if worker_deaths >= MAX_WORKER_DEATHS:
+        return JobState.FAILED
+    if retry and attempts < MAX_ATTEMPTS_UNATTENDED:
+        return JobState.QUEUED
+    return JobState.INTERRUPTED

@@ -1,0 +1,204 @@
+"""The service as a program: one for each home, on a loopback port of its own, until nobody needs it."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import logging.handlers
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from ...protocol.client import endpoint
+from ...protocol.client.endpoint import Endpoint
+from ...protocol.client.file_lock import FileLock
+from ...protocol.client.home import Home, default_home
+from ..blobstore import BlobStore
+from .app import Activity, Parts, build
+from .database import Database
+from .hub import Hub
+from .supervisor import Limits, Supervisor
+
+IDLE_EXIT_S = 20 * 60.0
+_LOG_BYTES, _LOG_FILES = 1 << 20, 2
+_HOST = "127.0.0.1"
+
+log = logging.getLogger("underpaint.service")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to leave, or until nobody has needed the service for long. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    home = Home(options.home.absolute()) if options.home else default_home()
+    home.create()
+    lock = FileLock(home.lock_file)
+    if not lock.try_acquire():
+        sys.stderr.write(f"Another Underpaint service runs for {home.folder}; this one is not needed.\n")
+        return 0
+    with lock:
+        _log_to(home)
+        database = Database(home.database)
+        try:
+            _serve(home, database, options)
+        except Exception:
+            log.exception("the service fell")
+            raise
+        finally:
+            database.close()
+    return 0
+
+
+def _serve(home: Home, database: Database, options: argparse.Namespace) -> None:
+    from ... import __version__
+
+    blobs, hub, activity = BlobStore(home.blobs), Hub(), Activity()
+    blobs.sweep()
+    supervisor = Supervisor(
+        database=database,
+        blobs=blobs,
+        hub=hub,
+        command=options.worker_command or _worker_command(home),
+        worker_log=home.worker_log,
+        limits=Limits(silence_s=options.silence_s, cancel_s=options.cancel_s),
+    )
+    supervisor.recover()
+    listener = _listen()
+    port, token = listener.getsockname()[1], secrets.token_hex(32)
+    where = Endpoint(host=_HOST, port=port, pid=os.getpid(), software_version=__version__)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    parts = Parts(
+        database=database,
+        blobs=blobs,
+        hub=hub,
+        supervisor=supervisor,
+        activity=activity,
+        stop=stop,
+        software_version=__version__,
+        pid=os.getpid(),
+    )
+    config = uvicorn.Config(
+        build(parts, token=token, port=port),
+        http="h11",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=600,
+        timeout_graceful_shutdown=2,
+    )
+    server = _Server(config, home=home, where=where, token=token, parts=parts, idle_exit_s=options.idle_exit_s)
+    # uvicorn raises the signal that it obeyed once more when it is done; by then there is nothing left to do.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stop())
+    log.info("serving %s on port %d as process %d", home.folder, port, os.getpid())
+    try:
+        server.run(sockets=[listener])
+    finally:
+        endpoint.withdraw(home, os.getpid())
+        listener.close()
+    log.info("left")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with our files, our supervisor and our reasons to leave."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, home: Home, where: Endpoint, token: str, parts: Parts, idle_exit_s: float
+    ) -> None:
+        super().__init__(config)
+        self._home = home
+        self._where = where
+        self._token = token
+        self._parts = parts
+        self._idle_exit_s = idle_exit_s
+        self._watch: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and only then say where."""
+        await super().startup(sockets)
+        self._watch = asyncio.create_task(self._parts.supervisor.run())
+        endpoint.publish(self._home, self._where, self._token)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; whether to leave."""
+        if self._watch is not None and self._watch.done():
+            self._watch.result()  # raises what made it fall: a service without it would only pretend
+        if counter % 10 == 0 and self._idle():
+            log.info("nobody has needed this service for %.0f s", self._idle_exit_s)
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop answering, end the events, end the worker."""
+        endpoint.withdraw(self._home, self._where.pid)
+        self._parts.hub.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await self._parts.supervisor.stop()
+        await super().shutdown(sockets)
+
+    def _idle(self) -> bool:
+        if self._parts.hub.listeners or self._parts.supervisor.busy:
+            self._parts.activity.last_call = time.monotonic()
+        return time.monotonic() - self._parts.activity.last_call > self._idle_exit_s
+
+
+def _listen() -> socket.socket:
+    """A loopback socket on a free port, on which connections can queue from now on."""
+    # The protocol must be named: asyncio sets TCP_NODELAY only on sockets that say they are TCP, and without
+    # it every small answer waits 40 ms for the peer's delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if sys.platform == "win32":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)  # nobody else may take the port over
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((_HOST, 0))
+    listener.listen(128)
+    return listener
+
+
+def _worker_command(home: Home) -> list[str]:
+    bootstrap = Path(__file__).resolve().parents[1] / "bootstrap.py"
+    return [sys.executable, "-P", str(bootstrap), "worker", "--blobs", str(home.blobs), "--models", str(home.models)]
+
+
+def _log_to(home: Home) -> None:
+    """Logs of a bounded size: the service's own, and what workers print."""
+    for name, path in (("underpaint.service", home.service_log), ("underpaint.worker", home.worker_log)):
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"
+        )
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+        if name == "underpaint.service":
+            logging.getLogger("uvicorn").addHandler(handler)
+    logging.raiseExceptions = False  # a full disk must not make every log line a traceback
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="underpaint service", description=__doc__)
+    parser.add_argument("--home", type=Path, help="the data folder; by default the user's")
+    parser.add_argument("--idle-exit-s", type=float, default=IDLE_EXIT_S, help="leave after so long without a client")
+    # For tests: another worker, and less patience.
+    parser.add_argument("--worker-command", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--silence-s", type=float, default=Limits.silence_s, help=argparse.SUPPRESS)
+    parser.add_argument("--cancel-s", type=float, default=Limits.cancel_s, help=argparse.SUPPRESS)
+    return parser

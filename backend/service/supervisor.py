@@ -1,0 +1,317 @@
+"""Runs the queue: one job after the other, on a worker that is started, watched and, if need be, killed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...protocol import arrays
+from ...protocol.errors import DiskFull, InvalidArray, JobCancelled, WorkerFailed
+from ...protocol.events import PreviewReady, WorkerState
+from ...protocol.jobs import Job, JobResult, JobState
+from ..blobstore import BlobStore
+from ..pipe import Beat, Cancel, Failed, FromWorker, Previewed, Ready, Reported, Run, Shutdown, Succeeded
+from .database import Database, Transition
+from .hub import Hub, Preview
+from .worker_process import WorkerProcess
+
+_WARN_EVERY_S = 60.0  # a log that tells of a full disk shouldn't be what fills it
+
+log = logging.getLogger("underpaint.service")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How patient the service is, in seconds."""
+
+    silence_s: float = 15.0  # without a beat from a worker that was ready
+    start_silence_s: float = 180.0  # until Ready: importing torch from a cold disk holds Python's lock for long
+    cancel_s: float = 5.0  # between a cancel and the worker's obedience
+    death_s: float = 5.0  # between a kill and the end of the pipe
+    tick_s: float = 0.25
+
+
+class Supervisor:
+    """Owns the worker. Everything here runs on the event loop; the process's threads post to it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        blobs: BlobStore,
+        hub: Hub,
+        command: Sequence[str],
+        worker_log: Path,
+        limits: Limits,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._hub = hub
+        self._command = command
+        self._worker_log = worker_log
+        self._limits = limits
+        self._worker: WorkerProcess | None = None
+        self._ready = False
+        self._device = ""
+        self._heard_at = 0.0  # monotonic, as the others
+        self._killed_at: float | None = None
+        self._job_id: str | None = None
+        self._cancelled_at: float | None = None
+        self._owed: list[Transition] = []  # ends that a full disk has kept from being recorded
+        self._owed_loss: str | None = None  # the same, for a worker's death; its reason
+        self._warned_at = -_WARN_EVERY_S
+        self._stopping = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits."""
+        return self._job_id is not None or self._database.next_queued() is not None
+
+    # ---- what the clients cause
+
+    def recover(self) -> None:
+        """Deal with the jobs that were running when the last service died. Raises DiskFull."""
+        for job_id in self._database.running():
+            self._database.lose(
+                job_id, time.time(), worker_died=False, reason="the service was ended", log=self._worker_log
+            )
+
+    def wake(self) -> None:
+        """A job was queued: begin it as soon as nothing else runs."""
+        self._hub.wake()
+        self._dispatch()
+
+    def warm(self) -> None:
+        """Somebody is about to want something: have a worker ready."""
+        if self._worker is None and not self._stopping:
+            self._start()
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job: at once while it waits, within a step while it runs. Raises JobUnknown, DiskFull."""
+        job = self._database.request_cancel(job_id)
+        if job.state is JobState.QUEUED:
+            job = self._change(Transition(job_id=job_id, to=JobState.CANCELLED, at=time.time())) or job
+        elif job.state is JobState.RUNNING and job_id == self._job_id and self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            if self._worker is not None:
+                self._worker.send(Cancel(job_id=job_id))
+        return job
+
+    # ---- the loop
+
+    async def run(self) -> None:
+        """Watch over the worker until cancelled."""
+        self._dispatch()
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(self._limits.tick_s)
+            now = time.monotonic()
+            if now - last > self._limits.tick_s + 3.0:  # we, or the whole computer, slept: so did the worker
+                self._heard_at = now
+            last = now
+            self._watch(now)
+            self._settle()
+            self._dispatch()
+
+    async def stop(self) -> None:
+        """Have the worker leave, and kill it if it doesn't. What it was doing is interrupted."""
+        self._stopping = True
+        worker = self._worker
+        if worker is None:
+            return
+        if self._job_id is not None:
+            worker.kill("the service was stopped")
+        else:
+            worker.send(Shutdown())
+            worker.leave()
+        for _ in range(100):
+            if self._worker is None:
+                return
+            await asyncio.sleep(0.02)
+        worker.kill("the service was stopped")
+
+    def _watch(self, now: float) -> None:
+        worker = self._worker
+        if worker is None:
+            return
+        patience = self._limits.silence_s if self._ready else self._limits.start_silence_s
+        if self._killed_at is not None:
+            if now - self._killed_at > self._limits.death_s:
+                self._gone(worker, "it was killed and its pipe stayed open")
+        elif self._cancelled_at is not None and now - self._cancelled_at > self._limits.cancel_s:
+            self._kill(f"it ignored a cancel for {self._limits.cancel_s:.0f} s")
+        elif now - self._heard_at > patience:
+            self._kill(f"it gave no sign of life for {patience:.0f} s")
+
+    def _dispatch(self) -> None:
+        """Begin the next job if there is one and nothing is in its way."""
+        if self._stopping or self._job_id is not None or self._owed:
+            return
+        job = self._database.next_queued()
+        if job is None:
+            return
+        if self._worker is None:
+            self._start()
+            return
+        if not self._ready or self._killed_at is not None:
+            return
+        try:
+            running = self._change(Transition(job_id=job.id, to=JobState.RUNNING, at=time.time()))
+        except DiskFull as error:
+            self._warn(error)
+            return
+        if running is None:  # its end was asked for, and then the service died
+            self._end(Transition(job_id=job.id, to=JobState.CANCELLED, at=time.time()))
+            return
+        self._job_id = job.id
+        self._cancelled_at = None
+        self._hub.begin_job()
+        self._hub.tell_worker(WorkerState.BUSY, device=self._device)
+        self._worker.send(Run(job_id=job.id, request=job.request))
+
+    # ---- the worker
+
+    def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def frame(worker: WorkerProcess, message: FromWorker, payload: bytes) -> None:
+            loop.call_soon_threadsafe(self._frame, worker, message, payload)
+
+        def gone(worker: WorkerProcess, reason: str) -> None:
+            loop.call_soon_threadsafe(self._gone, worker, reason)
+
+        self._ready, self._killed_at, self._heard_at = False, None, time.monotonic()
+        try:
+            self._worker = WorkerProcess(self._command, on_frame=frame, on_gone=gone)
+        except OSError as error:
+            self._never_ready(f"it can't be started: {error}")
+            return
+        log.info("started the worker %d", self._worker.pid)
+        self._hub.tell_worker(WorkerState.STARTING)
+
+    def _kill(self, reason: str) -> None:
+        if self._worker is not None and self._killed_at is None:
+            log.warning("killing the worker: %s", reason)
+            self._killed_at = time.monotonic()
+            self._worker.kill(reason)
+
+    def _frame(self, worker: WorkerProcess, message: FromWorker, payload: bytes) -> None:
+        worker.handled()
+        if worker is not self._worker or self._killed_at is not None:
+            return  # the last words of one that was given up
+        self._heard_at = time.monotonic()
+        match message:
+            case Beat():
+                pass  # having been heard is all it is for
+            case Ready():
+                self._ready, self._device = True, message.device
+                log.info("the worker is ready on %s", message.device)
+                self._hub.tell_worker(WorkerState.READY, device=message.device)
+                self._dispatch()
+            case Reported() if message.progress.job_id == self._job_id:
+                self._hub.tell_progress(message.progress)
+            case Previewed() if message.job_id == self._job_id:
+                self._preview(message, payload)
+            case Succeeded() if message.job_id == self._job_id:
+                self._succeeded(message.job_id, message.result)
+            case Failed() if message.job_id == self._job_id:
+                cancelled = message.error.code == JobCancelled.code
+                to = JobState.CANCELLED if cancelled else JobState.FAILED
+                error = None if cancelled else message.error
+                self._finish(Transition(job_id=message.job_id, to=to, at=time.time(), error=error))
+            case Reported() | Previewed():
+                pass  # what was under way when its job ended
+            case _:
+                self._kill(f"it spoke of a job that it wasn't given ({type(message).__name__})")
+
+    def _preview(self, message: Previewed, payload: bytes) -> None:
+        try:
+            picture = arrays.decode(payload)
+        except InvalidArray as error:
+            self._kill(f"it sent a preview that can't be read ({error})")
+            return
+        if picture.ndim != 3 or picture.shape[2] != 3:
+            self._kill(f"it sent a preview of shape {picture.shape}")
+            return
+        ready = PreviewReady(job_id=message.job_id, step=message.step)
+        self._hub.tell_preview(Preview(ready=ready, data=payload))
+
+    def _succeeded(self, job_id: str, result: JobResult) -> None:
+        refs = (*result.control_maps, *((result.image,) if result.image is not None else ()))
+        missing = [ref.sha256 for ref in refs if not arrays.is_address(ref.sha256) or not self._blobs.has(ref.sha256)]
+        if missing:
+            reason = f"the worker promised the result {missing[0][:64]} and did not store it"
+            error = WorkerFailed(reason=reason, log=self._worker_log).info()
+            self._finish(Transition(job_id=job_id, to=JobState.FAILED, at=time.time(), error=error))
+        else:
+            self._finish(Transition(job_id=job_id, to=JobState.SUCCEEDED, at=time.time(), result=result))
+
+    def _gone(self, worker: WorkerProcess, reason: str) -> None:
+        if worker is not self._worker:
+            return
+        was_ready, self._worker, self._ready, self._killed_at = self._ready, None, False, None
+        log.info("the worker %d is gone: %s", worker.pid, reason)
+        self._hub.tell_worker(WorkerState.STOPPED, reason=reason)
+        if self._stopping:
+            return  # a job that was running is recovered by the next service
+        if self._job_id is not None:
+            self._owed_loss = reason
+            self._settle()
+        elif not was_ready:
+            self._never_ready(reason)
+        self._dispatch()
+
+    def _never_ready(self, reason: str) -> None:
+        """A worker that can't even start must not leave the queue waiting for ever."""
+        self._hub.tell_worker(WorkerState.STOPPED, reason=reason)
+        job = self._database.next_queued()
+        if job is not None:
+            error = WorkerFailed(reason=f"the worker did not start, {reason}", log=self._worker_log).info()
+            self._end(Transition(job_id=job.id, to=JobState.FAILED, at=time.time(), error=error))
+
+    # ---- recording
+
+    def _change(self, change: Transition) -> Job | None:
+        job = self._database.transition(change)
+        if job is not None:
+            self._hub.wake()
+        return job
+
+    def _finish(self, change: Transition) -> None:
+        """The running job's end, as its worker told it."""
+        self._job_id = None
+        self._cancelled_at = None
+        self._hub.end_job()
+        self._hub.tell_worker(WorkerState.READY, device=self._device)
+        self._end(change)
+        self._dispatch()
+
+    def _end(self, change: Transition) -> None:
+        self._owed.append(change)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Record what has happened. While the disk is full it is kept and tried again, so that no result is lost."""
+        try:
+            while self._owed:
+                change = self._owed[0]
+                if self._change(change) is None and change.to is JobState.SUCCEEDED:
+                    # Its end was asked for before it succeeded.
+                    self._change(Transition(job_id=change.job_id, to=JobState.CANCELLED, at=change.at))
+                del self._owed[0]
+            if self._owed_loss is not None and self._job_id is not None:
+                job_id, reason = self._job_id, self._owed_loss
+                self._database.lose(job_id, time.time(), worker_died=True, reason=reason, log=self._worker_log)
+                self._job_id = self._cancelled_at = self._owed_loss = None
+                self._hub.end_job()
+                self._hub.wake()
+        except DiskFull as error:
+            self._warn(error)
+
+    def _warn(self, error: DiskFull) -> None:
+        now = time.monotonic()
+        if now - self._warned_at > _WARN_EVERY_S:
+            self._warned_at = now
+            log.warning("%s What is to be recorded is kept and tried again.", error)

@@ -1,0 +1,196 @@
+"""One client's conversation with the service, over one kept-alive connection and one for events."""
+
+import http.client
+import socket
+import uuid
+from collections.abc import Generator
+from contextlib import closing
+from types import TracebackType
+
+from .. import arrays, wire
+from ..arrays import AnyArray, ArrayRef, UInt8Array
+from ..errors import BackendUnreachable, BlobMissing, InvalidArray, TokenRefused, UnderpaintError
+from ..events import Event
+from ..jobs import Job, JobPage, JobSubmission
+from ..request import Request
+from ..version import Hello, check_compatible
+from . import endpoint as endpoints
+from .endpoint import Endpoint
+from .event_stream import SILENCE_S, EventStream, error_from
+from .home import Home
+
+CALL_TIMEOUT_S = 30.0  # no answer takes long; jobs are waited for through events
+
+
+class Connection:
+    """A conversation with the service; to be used from one thread at a time.
+
+    Every call may be sent twice without harm (ids and hashes come from here), so a connection that the
+    service has closed in the meantime is opened again once, at the place where `home` says the service
+    is now. All calls raise BackendUnreachable when it doesn't answer, TokenRefused, and the typed error
+    that the service answered.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, token: str, *, home: Home | None = None, timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        self.endpoint = endpoint
+        """Where the service is, as far as known."""
+        self.home = home
+        """Where to look when the service isn't there any more."""
+        self._token = token
+        self._timeout_s = timeout_s
+        self._http: http.client.HTTPConnection | None = None
+
+    @classmethod
+    def to(cls, home: Home, *, timeout_s: float = CALL_TIMEOUT_S) -> "Connection":
+        """A conversation with the service that runs for `home`; BackendUnreachable when none does."""
+        endpoint, token = endpoints.read(home)
+        return cls(endpoint, token, home=home, timeout_s=timeout_s)
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up. The next call would connect again."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    # ---- calls
+
+    def hello(self) -> Hello:
+        """Who is there. Raises VersionMismatch when the two don't speak the same language."""
+        hello = wire.loads(Hello, self._call("GET", "/v1/hello"), ignore_unknown=True)
+        check_compatible(hello)
+        return hello
+
+    def upload(self, array: AnyArray) -> ArrayRef:
+        """Hand over a float32 or uint8 array; what the service has already isn't sent."""
+        data = arrays.encode(array)
+        if array.nbytes > arrays.MAX_ARRAY_BYTES:
+            raise InvalidArray(reason=f"{array.nbytes} bytes, the limit is {arrays.MAX_ARRAY_BYTES}")
+        ref = arrays.reference(array, data)
+        if not self._has(ref.sha256):
+            self._call("PUT", f"/v1/blobs/{ref.sha256}", data)
+        return ref
+
+    def download(self, ref: ArrayRef) -> AnyArray:
+        """Fetch an array. Raises BlobMissing, or InvalidArray when it isn't what was promised."""
+        data = self._call("GET", f"/v1/blobs/{ref.sha256}")
+        if arrays.digest(data) != ref.sha256:
+            raise InvalidArray(reason=f"{ref.sha256} arrived damaged")
+        array = arrays.decode(data)
+        if array.shape != ref.shape or array.dtype.name != ref.dtype:
+            raise InvalidArray(reason=f"{array.dtype} {array.shape} where {ref.dtype} {ref.shape} was promised")
+        return array
+
+    def submit(
+        self, request: Request, *, job_id: str | None = None, client: str = "", retry_interrupted: bool = True
+    ) -> Job:
+        """Queue a job; submitting the same one twice is one job.
+
+        Raises InvalidRequest and its siblings, BlobMissing, JobConflict, DiskFull.
+        """
+        submission = JobSubmission(request=request, client=client, retry_interrupted=retry_interrupted)
+        path = f"/v1/jobs/{job_id or uuid.uuid4().hex}"
+        return wire.loads(Job, self._call("PUT", path, wire.dumps(submission).encode()), ignore_unknown=True)
+
+    def job(self, job_id: str) -> Job:
+        """A job as it is now. Raises JobUnknown."""
+        return wire.loads(Job, self._call("GET", f"/v1/jobs/{job_id}"), ignore_unknown=True)
+
+    def jobs(self, before: int | None = None, limit: int = 50) -> JobPage:
+        """Jobs, newest first, a page at a time."""
+        query = f"?limit={limit}" + ("" if before is None else f"&before={before}")
+        return wire.loads(JobPage, self._call("GET", f"/v1/jobs{query}"), ignore_unknown=True)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for a job's end; harmless when it has ended. Raises JobUnknown."""
+        return wire.loads(Job, self._call("POST", f"/v1/jobs/{job_id}/cancel"), ignore_unknown=True)
+
+    def preview(self, job_id: str) -> UInt8Array | None:
+        """The newest preview of a job, (height, width, 3) as large as the latents; None when there is none."""
+        data = self._call("GET", f"/v1/jobs/{job_id}/preview")
+        return arrays.decode(data) if data else None
+
+    def shutdown(self) -> None:
+        """Ask the service to leave. Jobs stay in the queue for the next one."""
+        self._call("POST", "/v1/shutdown")
+
+    def events(
+        self, since: int | None = None, *, poll_s: float = 0.05, silence_s: float = SILENCE_S
+    ) -> Generator[Event | None, None, None]:
+        """What happens from now on, or after revision `since`; None whenever nothing came for `poll_s`.
+
+        Uses a socket of its own, from the first `next` to the generator's end. Raises BackendUnreachable
+        when the service leaves or falls silent.
+        """
+        with closing(EventStream(self.endpoint, self._token, since, silence_s=silence_s)) as stream:
+            yield from stream.poll(poll_s)
+
+    # ---- transport
+
+    def _has(self, sha256: str) -> bool:
+        try:
+            self._call("HEAD", f"/v1/blobs/{sha256}")
+        except BlobMissing:
+            return False
+        return True
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """One call's answer; raises the error that it describes."""
+        try:
+            status, data = self._exchange(method, path, body)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if isinstance(error, TimeoutError) or not self._look_again():
+                raise BackendUnreachable(reason=str(error) or type(error).__name__) from error
+            try:
+                status, data = self._exchange(method, path, body)
+            except (OSError, http.client.HTTPException) as again:
+                self.close()
+                raise BackendUnreachable(reason=str(again) or type(again).__name__) from again
+        if status < 300:
+            return data
+        if method == "HEAD" and status == 404:  # an answer to HEAD has no body that could say it
+            raise BlobMissing(sha256=path.rpartition("/")[2])
+        raise self._error(data)
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        if self._http is None:
+            self._http = http.client.HTTPConnection(self.endpoint.host, self.endpoint.port, timeout=self._timeout_s)
+            self._http.connect()
+            self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self._http.request(method, path, body=body, headers={"Authorization": f"Bearer {self._token}"})
+        except (BrokenPipeError, ConnectionResetError):
+            if body is None:
+                raise
+            # A service that refuses a body answers without reading all of it; its answer tells why.
+        response = self._http.getresponse()
+        data = response.read()
+        if response.will_close:
+            self.close()
+        return response.status, data
+
+    def _look_again(self) -> bool:
+        """Find out where the service is now; whether trying again makes sense."""
+        if self.home is None:
+            return True
+        try:
+            self.endpoint, self._token = endpoints.read(self.home)
+        except BackendUnreachable:
+            return False
+        return True
+
+    def _error(self, body: bytes) -> UnderpaintError:
+        error = error_from(body)
+        if isinstance(error, TokenRefused) and self.home is not None:
+            return TokenRefused(path=self.home.token_file)
+        return error

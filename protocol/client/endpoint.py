@@ -1,0 +1,61 @@
+"""Where the running service listens, as two small files that it writes and its clients read."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import wire
+from ..errors import BackendUnreachable, InvalidRequest
+from .home import Home
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """What `service.json` says."""
+
+    host: str
+    port: int
+    pid: int  # for a person who looks; whether the service lives is found out by asking it
+    software_version: str = ""
+
+
+def publish(home: Home, endpoint: Endpoint, token: str) -> None:
+    """Write both files, each complete or not at all; the token first, so that an endpoint always has one."""
+    _replace(home.token_file, token)
+    _replace(home.endpoint_file, wire.dumps(endpoint))
+
+
+def withdraw(home: Home, pid: int) -> None:
+    """Remove the files if they are those of the process `pid`."""
+    try:
+        endpoint, _ = read(home)
+    except BackendUnreachable:
+        return
+    if endpoint.pid == pid:
+        home.endpoint_file.unlink(missing_ok=True)
+        home.token_file.unlink(missing_ok=True)
+
+
+def read(home: Home) -> tuple[Endpoint, str]:
+    """The endpoint and the token. Raises BackendUnreachable when no service has left any."""
+    try:
+        endpoint = wire.loads(Endpoint, home.endpoint_file.read_bytes(), ignore_unknown=True)
+        token = home.token_file.read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise BackendUnreachable(reason="it is not running") from error
+    except (OSError, InvalidRequest, UnicodeDecodeError) as error:
+        raise BackendUnreachable(reason=f"{home.endpoint_file} can't be read: {error}") from error
+    return endpoint, token
+
+
+def _replace(path: Path, text: str) -> None:
+    # mkstemp creates with 0600 from the first moment; a rename on one file system is atomic.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(text)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,97 @@
+"""A job from its submission to its end, for callers who wait."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+from ..errors import BackendUnreachable, JobCancelled, JobInterrupted, UnderpaintError
+from ..events import Event, JobChanged
+from ..jobs import Job, JobState
+from ..request import Request
+from .connection import Connection
+
+OnEvent = Callable[[Event], None]
+Cancelled = Callable[[], bool]
+
+RECONNECT_S = 5.0  # how long a service that was restarted under a job has to be back
+_POLL_S = 0.05
+
+
+def run(
+    connection: Connection,
+    request: Request,
+    *,
+    client: str = "script",
+    on_event: OnEvent | None = None,
+    cancelled: Cancelled | None = None,
+) -> Job:
+    """Submit a request and wait for its end; the job that succeeded.
+
+    `on_event` is told every event, other jobs' too. `cancelled` is asked at least every 50 ms; once it
+    says True the job is cancelled. Raises the job's own error, JobCancelled, JobInterrupted, and
+    BackendUnreachable when the service is gone and not back within a few seconds: it never hangs.
+    """
+    job = connection.submit(request, client=client)
+    return wait(connection, job, on_event=on_event, cancelled=cancelled)
+
+
+def wait(
+    connection: Connection, job: Job, *, on_event: OnEvent | None = None, cancelled: Cancelled | None = None
+) -> Job:
+    """Wait for the end of a job that was submitted; otherwise as `run`."""
+    lost_once = False
+    while not job.state.ended:
+        try:
+            job = _follow(connection, job, on_event, cancelled)
+        except BackendUnreachable:
+            if lost_once:
+                raise
+            lost_once = True
+            job = _find_again(connection, job.id, cancelled)
+    return succeeded(job)
+
+
+def succeeded(job: Job) -> Job:
+    """The job, if it succeeded; raises what it ended in otherwise."""
+    if job.state is JobState.SUCCEEDED:
+        return job
+    if job.state is JobState.CANCELLED:
+        raise JobCancelled
+    if job.error is not None:
+        raise job.error.error()
+    if job.state is JobState.INTERRUPTED:
+        raise JobInterrupted(reason="the worker died")
+    raise UnderpaintError(reason=f"the job {job.id} is {job.state}")
+
+
+def _follow(connection: Connection, job: Job, on_event: OnEvent | None, cancelled: Cancelled | None) -> Job:
+    asked = False
+    with closing(connection.events(job.revision, poll_s=_POLL_S)) as events:
+        for event in events:
+            if not asked and cancelled is not None and cancelled():
+                asked = True
+                job = connection.cancel(job.id)
+                if job.state.ended:
+                    return job
+            if event is None:
+                continue
+            if on_event is not None:
+                on_event(event)
+            if isinstance(event, JobChanged) and event.job.id == job.id:
+                job = event.job
+                if job.state.ended:
+                    return job
+    raise BackendUnreachable(reason="the events ended")
+
+
+def _find_again(connection: Connection, job_id: str, cancelled: Cancelled | None) -> Job:
+    deadline = time.monotonic() + RECONNECT_S
+    while True:
+        try:
+            return connection.job(job_id)
+        except BackendUnreachable:
+            if time.monotonic() > deadline:
+                raise
+            if cancelled is not None and cancelled():
+                raise JobCancelled from None
+        time.sleep(_POLL_S)

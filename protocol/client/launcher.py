@@ -1,0 +1,122 @@
+"""Finding the service, and starting it when there is none."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import BackendNotInstalled, BackendNotStarted, BackendUnreachable
+from .connection import Connection
+from .file_lock import FileLock
+from .home import Home, default_home
+
+_HELLO_TIMEOUT_S = 3.0
+_POLL_S = 0.02
+_TAIL_BYTES = 2000
+
+# Held so that a service that ended is reaped by the next start, and isn't a zombie under a long-lived Blender.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def backend_python(home: Home) -> Path:
+    """The interpreter that runs the backend: `UNDERPAINT_BACKEND_PYTHON`, else that of the home's environment.
+
+    Raises BackendNotInstalled, naming where it looked.
+    """
+    chosen = os.environ.get("UNDERPAINT_BACKEND_PYTHON")
+    python = Path(chosen) if chosen else home.python
+    if not python.is_file():
+        raise BackendNotInstalled(python=python)
+    return python
+
+
+def connect(home: Home | None = None) -> Connection:
+    """A conversation with the service that runs, greeted; BackendUnreachable when none does."""
+    home = home or default_home()
+    with Connection.to(home, timeout_s=_HELLO_TIMEOUT_S) as greeting:
+        greeting.hello()
+    return Connection.to(home)
+
+
+def ensure_running(
+    home: Home | None = None, *, timeout_s: float = 30.0, service_arguments: Sequence[str] = ()
+) -> Connection:
+    """A conversation with the user's service; it is started, apart from this process, if none runs.
+
+    Raises BackendNotInstalled, BackendNotStarted (with what it printed), TokenRefused, VersionMismatch.
+    """
+    home = home or default_home()
+    try:
+        return connect(home)
+    except BackendUnreachable:
+        pass  # there is none, or the file is one that a killed service left: start one
+    deadline = time.monotonic() + timeout_s
+    python = backend_python(home)
+    home.create()
+    with FileLock(home.launch_lock_file) as lock:
+        if not lock.acquire(timeout_s):
+            raise BackendNotStarted(reason="another program has been starting it for too long", log=home.start_log)
+        try:
+            return connect(home)  # whoever had the lock before us has started it
+        except BackendUnreachable:
+            process = _start(home, python, service_arguments)
+        return _await(home, process, deadline)
+
+
+def _start(home: Home, python: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    bootstrap = Path(__file__).resolve().parents[2] / "backend" / "bootstrap.py"
+    # -P: neither the script's folder nor the working directory is searched for modules, so nothing that
+    # lies beside this package (another extension's numpy, say) can take the place of the environment's.
+    command = [str(python), "-P", str(bootstrap), "service", "--home", str(home.folder), *arguments]
+    _started[:] = [process for process in _started if process.poll() is None]
+    with home.start_log.open("wb") as log:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=home.folder,
+                env=_environment(),
+                start_new_session=sys.platform != "win32",
+                creationflags=_detached_flags(),
+            )
+        except OSError as error:
+            raise BackendNotStarted(reason=str(error), log=home.start_log) from error
+    _started.append(process)
+    return process
+
+
+def _await(home: Home, process: subprocess.Popen[bytes], deadline: float) -> Connection:
+    reason = "it did not answer in time"
+    while time.monotonic() < deadline:
+        code = process.poll()
+        try:
+            return connect(home)
+        except BackendUnreachable as error:
+            reason = f"it did not answer in time ({error.details['reason']})"
+        if code:  # it fell; one that finds another service on the home leaves with 0
+            raise BackendNotStarted(reason=_tail(home.start_log) or f"it left with code {code}", log=home.start_log)
+        time.sleep(_POLL_S)
+    raise BackendNotStarted(reason=reason, log=home.start_log)
+
+
+def _tail(log: Path) -> str:
+    """The end of what it printed, as one line for a sentence."""
+    lines = log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").split("\n")
+    return " | ".join(line.strip() for line in lines[-4:] if line.strip())
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, without what would lead another Python astray."""
+    misleading = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONSAFEPATH"}
+    kept = {name: value for name, value in os.environ.items() if name not in misleading}
+    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
+
+
+def _detached_flags() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
+    return 0

@@ -1,0 +1,200 @@
+"""A worker without torch that speaks the real pipe and does what the prompt tells it.
+
+The prompt is a list of words `name=value`; what isn't said has a default:
+  steps=3         progress reports, each with a preview
+  pause=0.01      seconds before each of them
+  then=succeed    what follows: succeed | fail | oom | full | crash | crash-once | leave | hang | deaf | silent |
+                  garbage | huge | stranger | lie
+`hang` obeys a cancel, `deaf` does not, `silent` also stops beating. The command line: --blobs DIR [--models DIR],
+and --start ready | die | garbage | never for what happens before the first job.
+"""
+
+import argparse
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from underpaint.backend import pipe
+from underpaint.backend.blobstore import BlobStore
+from underpaint.backend.pipe import Beat, Cancel, Failed, Previewed, Ready, Reported, Run, Succeeded
+from underpaint.protocol import arrays
+from underpaint.protocol.arrays import ArrayRef, DType
+from underpaint.protocol.errors import DiskFull, JobCancelled, OutOfMemory, UnderpaintError, WorkerFailed
+from underpaint.protocol.events import Progress
+from underpaint.protocol.jobs import JobResult, Phase, Timing
+from underpaint.protocol.request import GenerateRequest
+
+BEAT_S = 0.2
+
+
+def picture(width: int, height: int, seed: int) -> np.ndarray:
+    """What the fake paints: (height, width, 3) uint8, the same for the same seed."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+class FakeWorker:
+    def __init__(self, blobs: BlobStore, stdin: BinaryIO, stdout: BinaryIO) -> None:
+        self.blobs = blobs
+        self.stdin = stdin
+        self.stdout = stdout
+        self.lock = threading.Lock()
+        self.jobs: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        self.cancelled: set[str] = set()
+        self.beating = True
+
+    def send(self, message: pipe.FromWorker, payload: bytes = b"") -> None:
+        with self.lock:
+            pipe.write_frame(self.stdout, message, payload)
+
+    def listen(self) -> None:
+        while (frame := pipe.read_frame(self.stdin)) is not None:
+            message = frame[0]
+            if isinstance(message, Run):
+                self.jobs.put(message)
+            elif isinstance(message, Cancel):
+                self.cancelled.add(message.job_id)
+            else:
+                break
+        os._exit(0)  # whatever hangs elsewhere
+
+    def beat(self) -> None:
+        while True:
+            if self.beating:
+                self.send(Beat())
+            time.sleep(BEAT_S)
+
+    def serve(self) -> None:
+        threading.Thread(target=self.listen, daemon=True).start()
+        threading.Thread(target=self.beat, daemon=True).start()
+        self.send(Ready(device="fake", versions={"fake": "1"}))
+        while True:
+            self.work(self.jobs.get())
+
+    def work(self, run: Run) -> None:
+        prompt = run.request.prompt if isinstance(run.request, GenerateRequest) else ""
+        words = dict(word.split("=", 1) for word in prompt.split() if "=" in word)
+        try:
+            self.steps(run, int(words.get("steps", "3")), float(words.get("pause", "0.01")))
+            self.finish(run, words.get("then", "succeed"))
+        except UnderpaintError as error:
+            self.send(Failed(job_id=run.job_id, error=error.info()))
+
+    def steps(self, run: Run, steps: int, pause_s: float) -> None:
+        for step in range(1, steps + 1):
+            self.pause(run.job_id, pause_s)
+            self.send(
+                Reported(
+                    progress=Progress(
+                        job_id=run.job_id, phase=Phase.STEP, step=step, steps=steps, fraction=step / (steps + 1)
+                    )
+                )
+            )
+            preview = np.full((8, 8, 3), step, np.uint8)
+            self.send(Previewed(job_id=run.job_id, step=step), arrays.encode(preview))
+
+    def pause(self, job_id: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            if job_id in self.cancelled:
+                raise JobCancelled
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(0.005)
+
+    def finish(self, run: Run, then: str) -> None:
+        match then:
+            case "succeed":
+                self.succeed(run)
+            case "fail":
+                raise WorkerFailed(reason="as told", log="no log")
+            case "oom":
+                raise OutOfMemory(device="fake")
+            case "full":
+                raise DiskFull(path="/fake")
+            case "crash-once":
+                marker = self.blobs.folder.parent / f"crashed-{run.job_id}"
+                if marker.exists():
+                    self.succeed(run)
+                else:
+                    marker.touch()
+                    self.crash()
+            case "crash":
+                self.crash()
+            case "leave":
+                sys.stderr.write("last words\n")
+                sys.stderr.flush()
+                os._exit(7)
+            case "hang":
+                self.pause(run.job_id, 3600)
+            case "deaf":
+                time.sleep(3600)
+            case "silent":
+                self.beating = False
+                time.sleep(3600)
+            case "garbage":
+                self.raw(b"Loading pipeline components...: 100%\n" * 3)
+            case "huge":
+                self.raw(b"\x7f\xff\xff\xff\x7f\xff\xff\xff")
+            case "stranger":
+                self.send(Succeeded(job_id="0" * 32, result=self.result(run)))
+            case "lie":
+                lost = ArrayRef(sha256="0" * 64, shape=(8, 8, 3), dtype=DType.UINT8)
+                self.send(Succeeded(job_id=run.job_id, result=self.result(run, image=lost)))
+            case _:
+                raise WorkerFailed(reason=f"the fake doesn't know then={then}", log="no log")
+
+    def crash(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+
+    def raw(self, data: bytes) -> None:
+        with self.lock:
+            self.stdout.write(data)
+            self.stdout.flush()
+        time.sleep(3600)
+
+    def succeed(self, run: Run) -> None:
+        size = run.request.size
+        seed = run.request.seed if isinstance(run.request, GenerateRequest) else 0
+        image = self.blobs.write_array(picture(size.width, size.height, seed))
+        self.send(Succeeded(job_id=run.job_id, result=self.result(run, image=image)))
+
+    def result(self, run: Run, image: ArrayRef | None = None) -> JobResult:
+        size = run.request.size
+        maps = tuple(
+            self.blobs.write_array(np.full((size.height, size.width, 3), number, np.uint8))
+            for number, _ in enumerate(run.request.controls)
+        )
+        timings = (Timing(phase=Phase.STEP, ms=1.0),)
+        versions = {"fake": "1"}
+        return JobResult(
+            image=image, control_maps=maps, timings=timings, checkpoint="fake", plan="no model", versions=versions
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--blobs", type=Path, required=True)
+    parser.add_argument("--models", type=Path)
+    parser.add_argument("--start", choices=("ready", "die", "garbage", "never"), default="ready")
+    options = parser.parse_args()
+    stdout = sys.stdout.buffer
+    if options.start == "die":
+        sys.exit("the fake was told not to start")
+    if options.start == "garbage":
+        stdout.write(b"Welcome to Fake 1.0, the friendly worker\n")
+        stdout.flush()
+    if options.start == "never":
+        sys.stdin.buffer.read()
+        return
+    FakeWorker(BlobStore(options.blobs), sys.stdin.buffer, stdout).serve()
+
+
+if __name__ == "__main__":
+    main()
