@@ -1,0 +1,232 @@
+"""What a model folder is, told from its JSON files and safetensors headers, before any weight is loaded."""
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing
+from ..families import FAMILIES, Family, FamilyId
+
+_MAX_HEADER_BYTES = 100 << 20  # safetensors' own limit
+_PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One component's weights on disk."""
+
+    folder: Path
+    variant: str | None  # "fp16" when only model.fp16.safetensors is there
+    size_bytes: int
+    stamp: tuple[tuple[str, int, int], ...]  # name, size and time of change of each file: changes when they do
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointInfo:
+    """A checkpoint whose files are whole."""
+
+    folder: Path
+    name: str  # as the request calls it
+    family: Family
+    unet_config: dict[str, Any]
+    scheduler_config: dict[str, Any]
+    weights: dict[str, Weights]  # by component: "unet", "vae", "text_encoder", ...
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for the same bytes on disk, as far as names, sizes and times tell."""
+        return (str(self.folder), *(entry.stamp for entry in self.weights.values()))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all weights on disk."""
+        return sum(entry.size_bytes for entry in self.weights.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlNetInfo:
+    """A ControlNet whose files are whole."""
+
+    folder: Path
+    name: str
+    config: dict[str, Any]
+    weights: Weights
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for the same bytes on disk."""
+        return (str(self.folder), self.weights.stamp)
+
+
+def inspect_family(folder: Path, name: str) -> Family:
+    """The family of a checkpoint folder. Raises ModelMissing or ModelBroken."""
+    if not (folder / "model_index.json").is_file():
+        raise ModelBroken(
+            model=name,
+            reason=f"{folder} is not a diffusers checkpoint: it has no model_index.json. "
+            "A ControlNet goes into a control, and a single file must be converted first",
+        )
+    class_name = str(_read_json(folder / "model_index.json", name).get("_class_name", ""))
+    unet = _read_json(folder / "unet" / "config.json", name)
+    for family in FAMILIES.values():
+        if class_name in family.checkpoint_classes and _is_sd2(unet) == (family.id is FamilyId.SD2):
+            return family
+    known = ", ".join(family.title for family in FAMILIES.values())
+    raise ModelBroken(model=name, reason=f"it is a {class_name or 'checkpoint of no known class'}; known are {known}")
+
+
+def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
+    """Everything that can be known of a checkpoint without loading it.
+
+    Raises ModelBroken, naming the file, for one that is missing, cut off or pickled.
+    """
+    family = inspect_family(folder, name)
+    unet = _read_json(folder / "unet" / "config.json", name)
+    if unet.get("in_channels") != 4:
+        raise ModelBroken(model=name, reason=f"its UNet takes {unet.get('in_channels')} channels; inpainting and "
+                          "depth checkpoints are not supported, choose the plain one")  # fmt: skip
+    weights = {
+        "unet": find_weights(folder / "unet", "diffusion_pytorch_model", name),
+        "vae": find_weights(folder / "vae", "diffusion_pytorch_model", name),
+    }
+    for encoder, _, tokenizer in family.text_encoders:
+        weights[encoder] = find_weights(folder / encoder, "model", name)
+        if not any((folder / tokenizer / file).is_file() for file in ("vocab.json", "tokenizer.json")):
+            raise ModelBroken(model=name, reason=f"{tokenizer}/vocab.json is missing")
+    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", name)
+    return CheckpointInfo(
+        folder=folder, name=name, family=family, unet_config=unet, scheduler_config=scheduler, weights=weights
+    )
+
+
+def inspect_controlnet(folder: Path, name: str) -> ControlNetInfo:
+    """Everything that can be known of a ControlNet without loading it. Raises ModelBroken."""
+    config = _read_json(folder / "config.json", name)
+    class_name = config.get("_class_name")
+    if class_name != "ControlNetModel":
+        raise ModelBroken(model=name, reason=f"it is a {class_name}, a plain ControlNetModel is needed")
+    return ControlNetInfo(
+        folder=folder, name=name, config=config, weights=find_weights(folder, "diffusion_pytorch_model", name)
+    )
+
+
+def check_match(checkpoint: CheckpointInfo, controlnet: ControlNetInfo) -> None:
+    """Raise ModelMismatch unless the ControlNet's residuals and text fit the checkpoint's UNet."""
+    unet, net = checkpoint.unet_config, controlnet.config
+    if _signature(unet) != _signature(net):
+        raise ModelMismatch(
+            controlnet=controlnet.name,
+            controlnet_family=_describe(net, unet),
+            checkpoint=checkpoint.name or "the embedded checkpoint",
+            family=_describe(unet, net),
+        )
+
+
+def find_weights(folder: Path, stem: str, name: str) -> Weights:
+    """The safetensors files of a component, whole as far as their headers tell.
+
+    Raises ModelMissing when the folder has no weights at all, ModelBroken when they are pickled, cut off,
+    or a shard is missing.
+    """
+    for variant in (None, "fp16"):
+        suffix = f".{variant}" if variant else ""
+        index = folder / f"{stem}.safetensors.index{suffix}.json"
+        single = folder / f"{stem}{suffix}.safetensors"
+        if single.is_file():
+            files = [single]
+        elif index.is_file():
+            shards = cast("dict[str, str]", _read_json(index, name).get("weight_map", {}))
+            files = [folder / shard for shard in sorted(set(shards.values()))]
+        else:
+            continue
+        return Weights(
+            folder=folder,
+            variant=variant,
+            size_bytes=sum(_check_safetensors(file, name) for file in files),
+            stamp=tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files),
+        )
+    pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
+    if pickled:
+        raise ModelBroken(
+            model=name,
+            reason=f"{folder.name}/{pickled[0]} is a pickle, which may run any program when it is opened, so only "
+            "safetensors are read. Convert the folder once: load it with diffusers' from_pretrained where you trust "
+            "it, and save_pretrained(folder, safe_serialization=True)",
+        )
+    raise ModelMissing(model=name, reason=f"{folder.name}/{stem}.safetensors is not there; fetch the model again")
+
+
+def _check_safetensors(file: Path, name: str) -> int:
+    """The file's size; raises ModelBroken unless header and length agree."""
+    if not file.is_file():
+        raise ModelBroken(model=name, reason=f"{file.parent.name}/{file.name} is missing; fetch it again")
+    size = file.stat().st_size
+    shown = f"{file.parent.name}/{file.name}"
+    with file.open("rb") as stream:
+        prefix = stream.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
+            raise ModelBroken(model=name, reason=f"{shown} is no safetensors file, or is cut off; fetch it again")
+        try:
+            header = cast("dict[str, dict[str, Any]]", json.loads(stream.read(length)))
+            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelBroken(model=name, reason=f"{shown} has no readable header; fetch it again") from error
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise ModelBroken(
+            model=name, reason=f"{shown} has {size} of {expected} bytes, so it is cut off or damaged; fetch it again"
+        )
+    return size
+
+
+def _read_json(path: Path, name: str) -> dict[str, Any]:
+    shown = f"{path.parent.name}/{path.name}"
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelBroken(model=name, reason=f"{shown} is missing; fetch it again") from error
+    except ValueError as error:
+        raise ModelBroken(model=name, reason=f"{shown} is no JSON ({error}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise ModelBroken(model=name, reason=f"{shown} is not a JSON object; fetch it again")
+    return cast("dict[str, Any]", content)
+
+
+def _text_width(config: dict[str, Any]) -> int:
+    width = config.get("cross_attention_dim")
+    return int(width[0] if isinstance(width, list) else width or 0)  # type: ignore[index]
+
+
+def _is_sd2(unet: dict[str, Any]) -> bool:
+    return _text_width(unet) == 1024 and unet.get("addition_embed_type") is None
+
+
+def _signature(config: dict[str, Any]) -> tuple[object, ...]:
+    """What must agree: the text's width, SDXL's pooled text, and the shapes of the skips."""
+    return (
+        _text_width(config),
+        config.get("addition_embed_type"),
+        tuple(config.get("block_out_channels", ())),
+        config.get("layers_per_block"),
+        config.get("in_channels"),
+    )
+
+
+def _describe(config: dict[str, Any], other: dict[str, Any]) -> str:
+    """A family's name, with numbers where two of the same family differ."""
+    width = _text_width(config)
+    if config.get("addition_embed_type") == "text_time":
+        family = FamilyId.SDXL
+    else:
+        family = FamilyId.SD2 if width == 1024 else FamilyId.SD15
+    title = FAMILIES[family].title
+    if config.get("addition_embed_type") != other.get("addition_embed_type") or {width, _text_width(other)} == {
+        768,
+        1024,
+    }:
+        return title
+    blocks = "-".join(str(channels) for channels in config.get("block_out_channels", ()))
+    return f"{title} with {width} wide text and blocks {blocks}"

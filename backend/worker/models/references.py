@@ -1,0 +1,88 @@
+"""What a request calls a model, to the folder where it lies."""
+
+import importlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ....protocol.errors import ModelBroken, ModelMissing
+from ....protocol.request import ControlKind
+from . import embedded
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CHECKPOINT_FILES = ("model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors")
+_CONTROLNET_FILES = ("config.json", "diffusion_pytorch_model*.safetensors")
+# Twins of the same weights in other precisions, and parts that are never used here.
+_NOT_NEEDED = ("*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*", "*onnx*", "safety_checker/*", "feature_extractor/*")
+
+
+def checkpoint_folder(reference: str, *, models: Path, allow_download: bool) -> Path:
+    """The diffusers folder of a checkpoint: embedded for `""`, a local folder, or a hub id's snapshot.
+
+    Raises ModelMissing, saying what to do, and ModelBroken for a file where a folder is needed.
+    """
+    if not reference:
+        return embedded.checkpoint(models)
+    return _folder(reference, _CHECKPOINT_FILES, models=models, allow_download=allow_download)
+
+
+def controlnet_folder(
+    reference: str, *, kind: ControlKind, checkpoint: str, models: Path, allow_download: bool
+) -> Path:
+    """The folder of a ControlNet; `""` is the one that belongs to the embedded checkpoint, and only to that."""
+    if reference:
+        return _folder(reference, _CONTROLNET_FILES, models=models, allow_download=allow_download)
+    if checkpoint:
+        raise ModelMissing(
+            model=f"ControlNet for {kind}",
+            reason=f'none is chosen, and the embedded one does not fit "{checkpoint}". '
+            f"Choose a {kind} ControlNet made for this checkpoint, or switch the control off",
+        )
+    return embedded.controlnet(models, kind)
+
+
+def _folder(reference: str, files: Sequence[str], *, models: Path, allow_download: bool) -> Path:
+    path = Path(reference).expanduser()
+    for candidate in (path,) if path.is_absolute() else (models / path,):
+        if candidate.is_dir():
+            return candidate
+        if candidate.is_file():
+            raise ModelBroken(
+                model=reference,
+                reason="it is a single file, and a diffusers folder is needed. Convert it with diffusers: "
+                f'StableDiffusionPipeline.from_single_file("{candidate.name}").save_pretrained("folder")',
+            )
+    if path.is_absolute() or not _HUB_ID.fullmatch(reference):
+        raise ModelMissing(
+            model=reference,
+            reason=f"there is no such folder. Give a diffusers folder, the name of one in {models}, or a hub id "
+            'such as "owner/name"',
+        )
+    return _snapshot(reference, files, models=models, allow_download=allow_download)
+
+
+def _snapshot(hub_id: str, files: Sequence[str], *, models: Path, allow_download: bool) -> Path:
+    hub: Any = importlib.import_module("huggingface_hub")
+    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+    try:
+        return Path(hub.snapshot_download(hub_id, local_files_only=True))
+    except FileNotFoundError as error:  # huggingface_hub's LocalEntryNotFoundError among them
+        if not allow_download or offline:
+            forbidden = "HF_HUB_OFFLINE is set" if offline else "downloads are not allowed for this job"
+            raise ModelMissing(
+                model=hub_id,
+                reason=f"it is not in the Hugging Face cache, and {forbidden}. Allow the download, or put the "
+                f"diffusers folder at {models / hub_id}",
+            ) from error
+    try:
+        return Path(hub.snapshot_download(hub_id, allow_patterns=list(files), ignore_patterns=list(_NOT_NEEDED)))
+    except (hub.errors.HfHubHTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+            raise  # the disk's trouble, not the hub's
+        raise ModelMissing(model=hub_id, reason=f"the download failed: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
