@@ -1,10 +1,9 @@
 """The picture, zoomed and dragged."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QMargins, QMimeData, QPoint, QPointF, QRectF, QSize, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, QMargins, QMimeData, QPoint, QPointF, QRectF, QSize, Qt, QTemporaryDir, QUrl, Signal
 from PySide6.QtGui import (
     QColor,
     QDrag,
@@ -41,7 +40,7 @@ class Canvas(QWidget):
         self._pressed: QPoint | None = None
         self._drag_file: tuple[str, Callable[[], bytes]] | None = None
         self._empty = ("", "")
-        self._folder = tempfile.TemporaryDirectory(prefix="underpaint-drag-")
+        self._folder = QTemporaryDir()  # of files dragged out; gone with the widget
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(200, 160)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -177,7 +176,7 @@ class Canvas(QWidget):
         if self._image is None or self._drag_file is None:
             return None
         name, data = self._drag_file
-        path = Path(self._folder.name) / name
+        path = Path(self._folder.filePath(name))
         path.write_bytes(data())
         mime = QMimeData()
         mime.setImageData(self._image)

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..protocol.arrays import ArrayRef
 from ..protocol.request import ControlKind
 from .control_row import ControlRow
 from .fields import heading, quiet, tool_button
 from .form import ControlForm
+from .icons import icon
 
 _EMPTY = "No controls: the prompt alone decides. Add one, drop a picture on the window, or use a Blender render."
 
@@ -32,10 +33,9 @@ class ControlList(QWidget):
         add.clicked.connect(self._add)
         self._maps = tool_button("maps", "Make the control maps alone, to look at them first", text="Show Maps")
         self._maps.clicked.connect(lambda: self.maps_asked.emit())
-        self._passes = tool_button(
-            "render",
-            "Take controls, size and camera of the newest picture that Blender asked for; nothing is sent again",
-            text="Use Passes of the Last Blender Render",
+        self._passes = QPushButton(icon("render"), "Use Passes of the Last Blender Render")
+        self._passes.setToolTip(
+            "Take controls, size and camera of the newest picture that Blender asked for; nothing is sent again"
         )
         self._passes.clicked.connect(lambda: self.passes_asked.emit())
         top = QHBoxLayout()

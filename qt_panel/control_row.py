@@ -81,7 +81,7 @@ class ControlRow(QFrame):
         self._enabled.setAccessibleName("Control enabled")
         self._kind = Choice(list(words.KINDS.items()), "Kind", "What the ControlNet was trained to follow")
         self._use = Choice(
-            [(PictureUse.MAP, "Ready-made map"), (PictureUse.PHOTO, "Photo")],
+            [(PictureUse.MAP, "Control map"), (PictureUse.PHOTO, "Photo")],
             "Image is",
             "Whether the image is a control map already, or a photo in which a detector finds one",
         )
@@ -111,9 +111,9 @@ class ControlRow(QFrame):
         first = QHBoxLayout()
         first.setSpacing(4)
         first.addWidget(self._enabled)
-        first.addWidget(self._kind, 1)
-        first.addWidget(self._use, 1)
-        first.addWidget(self._origin, 1)
+        first.addWidget(self._kind, 3)
+        first.addWidget(self._use, 4)
+        first.addWidget(self._origin, 4)
         first.addWidget(remove)
         third = QHBoxLayout()
         third.setSpacing(4)
@@ -172,7 +172,7 @@ class ControlRow(QFrame):
         self._use.setVisible(not reused)
         self._origin.setVisible(reused)
         self._kind.setEnabled(not reused)  # a pass is of one kind
-        self._use.setItemText(1, f"Photo, by {words.DETECTORS[DETECTORS[self._kind.value]]}")
+        self._use.setItemText(1, f"Photo ({words.DETECTORS[DETECTORS[self._kind.value]]})")
         if isinstance(self._image, Reused):
             self._origin.setText(_source_words(self._image))
             self._origin.setToolTip(f"{self._image.origin}. It is with the backend already; nothing is sent again.")
@@ -186,8 +186,8 @@ class ControlRow(QFrame):
 def _source_words(reused: Reused) -> str:
     match reused.source:
         case ReadyMap():
-            return "Ready-made map"
+            return "Control map"
         case Photo(detector=detector):
-            return f"Photo, by {words.DETECTORS[detector]}"
+            return f"Photo ({words.DETECTORS[detector]})"
         case _:
             return "Blender pass"

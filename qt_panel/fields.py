@@ -91,6 +91,8 @@ class Choice(_WheelNeedsFocus, QComboBox, Generic[E]):
         super().__init__()
         self._members = [member for member, _ in members]
         self.addItems([label for _, label in members])
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
         self.currentIndexChanged.connect(lambda: self.chosen.emit())
         _describe(self, name, tooltip)
 

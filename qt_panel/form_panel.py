@@ -3,7 +3,7 @@
 import dataclasses
 import random
 
-from PySide6.QtCore import QRegularExpression, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QRegularExpression, QSize, Qt, Signal
 from PySide6.QtGui import QRegularExpressionValidator
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -96,6 +96,17 @@ class FormPanel(QScrollArea):
         """Put the cursor where one begins."""
         self._prompt.setFocus()
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.widget() and event.type() is QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+    def minimumSizeHint(self) -> QSize:
+        # Nothing scrolls sideways: the form is as wide as its widest row, and its scroll bar beside it.
+        inside = self.widget()
+        width = inside.minimumSizeHint().width() if inside is not None else 0
+        return QSize(width + self.verticalScrollBar().sizeHint().width(), 200)
+
     def _build(self) -> None:
         inside = QWidget()
         layout = QVBoxLayout(inside)
@@ -103,7 +114,7 @@ class FormPanel(QScrollArea):
         layout.setSpacing(6)
         self._prompt = PromptField("Prompt", "What the picture shows", "Describe the picture…", lines=4)
         self._negative = PromptField(
-            "Negative prompt", "What the picture should not show", "What to keep out…", lines=2
+            "Negative prompt", "What the picture should not show", "Negative prompt: what to keep out…", lines=2
         )
         self._checkpoint = ModelField(
             "Checkpoint",
@@ -159,7 +170,7 @@ class FormPanel(QScrollArea):
         self._size_note = QLabel()
         self._size_note.setWordWrap(True)
         self._size_note.setTextFormat(Qt.TextFormat.RichText)
-        self._size_note.linkActivated.connect(lambda _: self._mend_size())
+        self._size_note.linkActivated.connect(self.mend_size)
         self._size_note.hide()
         self._steps = IntField(1, 200, 1, "Steps", "Denoising steps; more take longer")
         self._guidance = FloatField(0, 30, 0.5, "Guidance scale", "How closely the prompt is followed; 1 ignores it")
@@ -221,9 +232,6 @@ class FormPanel(QScrollArea):
 
     def mend_size(self) -> None:
         """Take the size of the reused passes, or else the nearest that is allowed."""
-        self._mend_size()
-
-    def _mend_size(self) -> None:
         form = self.form
         self._set_size(misfit(form) or nearest_size(form.size))
 

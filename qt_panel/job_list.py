@@ -60,7 +60,7 @@ class JobList(QWidget):
         self._view.cancel_asked.connect(self._cancel)
         self._view.customContextMenuRequested.connect(self._open_menu)
         self._view.verticalScrollBar().valueChanged.connect(self._scrolled)
-        self._view.selectionModel().currentChanged.connect(lambda current, _: self._look(current))
+        self._view.selectionModel().currentChanged.connect(self._look)
         self._restore_button = tool_button("settings", "Bring this job's settings back (Enter or double click)")
         self._restore_button.clicked.connect(lambda: self._restore(self._view.currentIndex()))
         self._cancel_button = tool_button("stop", "Cancel this job (Delete)")
@@ -104,7 +104,7 @@ class JobList(QWidget):
     def _current(self) -> JobRow | None:
         return self._view.currentIndex().data(JobRole.ROW)
 
-    def _look(self, index: Index) -> None:
+    def _look(self, index: Index, _before: Index | None = None) -> None:
         row = index.data(JobRole.ROW)
         if isinstance(row, JobRow):
             self.looked_at.emit(row.job.id)

@@ -1,7 +1,7 @@
 """The message bar: what went wrong, and a button that does something about it. Never in the way."""
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from .icons import icon
@@ -75,7 +75,9 @@ class _Row(QFrame):
         self._text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        policy.setHeightForWidth(True)
+        self._text.setSizePolicy(policy)
         close = QToolButton()
         close.setIcon(icon("remove"))
         close.setAutoRaise(True)
@@ -98,14 +100,19 @@ class _Row(QFrame):
         return button
 
     def _colour(self) -> None:
-        base = self.parentWidget().palette().color(QPalette.ColorRole.Window)
+        palette = QGuiApplication.palette()
+        base = palette.color(QPalette.ColorRole.Window)
         tint = _TINTS[self.notice.severity]
-        mixed = [
-            round(tint_part * _TINT_PART + base_part * (1 - _TINT_PART))
-            for tint_part, base_part in zip(tint.toTuple()[:3], base.toTuple()[:3], strict=True)
-        ]
-        palette = self.palette()
-        palette.setColor(QPalette.ColorRole.Window, QColor(*mixed))
+
+        def mixed(tint_part: float, base_part: float) -> float:
+            return tint_part * _TINT_PART + base_part * (1 - _TINT_PART)
+
+        red, green, blue = (
+            mixed(tint.redF(), base.redF()),
+            mixed(tint.greenF(), base.greenF()),
+            mixed(tint.blueF(), base.blueF()),
+        )
+        palette.setColor(QPalette.ColorRole.Window, QColor.fromRgbF(red, green, blue))
         self.setPalette(palette)
 
     def changeEvent(self, event: QEvent) -> None:

@@ -65,7 +65,7 @@ def of_backend(error: UnderpaintError) -> Notice:
     """The notice for a backend that can't be reached or started."""
     if isinstance(error, BackendNotInstalled):
         text = f"{error} Then come back and press the button."
-        return Notice(topic=Topic.BACKEND, text=text, severity=Severity.WARNING, action=Action.CONNECT)
+        return Notice(topic=Topic.BACKEND, text=text, severity=Severity.WARNING, action=Action.RETRY)
     starts = isinstance(error, BackendNotStarted | BackendUnreachable)
     return Notice(topic=Topic.BACKEND, text=str(error), action=Action.CONNECT if starts else Action.RETRY)
 

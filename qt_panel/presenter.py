@@ -54,7 +54,7 @@ class Presenter(QObject):
         self._serial = 0
         self._retry = QTimer(self, singleShot=True)
         self._retry.timeout.connect(self._reconnect)
-        self.gallery.came.connect(lambda ref, _: self._picture_came(ref))
+        self.gallery.came.connect(self._picture_came)
         session.reported.connect(self.hear)
 
     # ---- what the user does
@@ -341,6 +341,6 @@ class Presenter(QObject):
         row = self.table.row(job_id)
         return row is not None and not row.job.state.ended
 
-    def _picture_came(self, ref: ArrayRef) -> None:
+    def _picture_came(self, ref: ArrayRef, _image: QImage) -> None:
         if ref == self.plate():
             self.view_changed.emit()

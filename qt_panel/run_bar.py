@@ -41,6 +41,9 @@ class RunBar(QWidget):
         self._progress.setFixedHeight(6)
         self._progress.setRange(0, 1000)
         self._progress.setAccessibleName("Progress")
+        policy = self._progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self._progress.setSizePolicy(policy)
         self._words = quiet(QLabel(" "))
         self._words.setAccessibleName("Progress in words")
         self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -85,6 +88,7 @@ class RunBar(QWidget):
             text = "Starting" if row.job.state is JobState.RUNNING else "Waiting in the queue"
         if waiting:
             text += f" · {waiting} more waiting"
+        self._progress.setVisible(busy)
         unknown = busy and fraction <= 0
         self._progress.setRange(0, 0 if unknown else 1000)
         self._progress.setValue(round(fraction * 1000))

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from PySide6.QtCore import QByteArray, QSettings
 
@@ -119,7 +120,7 @@ class Memory:
         value = self._settings.value(key)
         if isinstance(value, str):  # an ini file with one entry
             return (value,) if value else ()
-        return tuple(str(entry) for entry in value) if isinstance(value, list) else ()
+        return tuple(str(entry) for entry in cast("list[object]", value)) if isinstance(value, list) else ()
 
 
 def _saved(form: Form) -> SavedForm:

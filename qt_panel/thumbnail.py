@@ -44,8 +44,8 @@ class Thumbnail(QAbstractButton):
         self.setAcceptDrops(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(lambda _: self._open_menu())
-        self.clicked.connect(self._open_menu)
+        self.customContextMenuRequested.connect(self._open_menu)
+        self.clicked.connect(lambda: self._open_menu())
         self.setAccessibleName("Control image")
 
     def show_image(self, image: QImage | None, words: str) -> None:
@@ -77,7 +77,7 @@ class Thumbnail(QAbstractButton):
         else:
             self.given.emit(picture)
 
-    def _open_menu(self) -> None:
+    def _open_menu(self, _position: QPoint | None = None) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         choose = QAction(icon("open"), "Choose File…", menu)

@@ -32,7 +32,7 @@ from .settings import Memory
 from .status import BackendStatus
 
 _NARROW_PX = 1000  # below this width the jobs go under the picture
-_FORM_PX = 380
+_FORM_PX = 400
 _SAVE_AFTER_MS = 1000
 
 
@@ -76,7 +76,6 @@ class Window(QMainWindow):
         left_layout.setSpacing(0)
         left_layout.addWidget(self.form_panel, 1)
         left_layout.addWidget(self.run_bar)
-        left.setMinimumWidth(_FORM_PX - 40)
         self._right = QSplitter(Qt.Orientation.Horizontal)
         self._right.addWidget(self.result)
         self._right.addWidget(self.jobs)
@@ -97,7 +96,7 @@ class Window(QMainWindow):
         layout.addWidget(self._splitter, 1)
         self.setCentralWidget(middle)
         self.statusBar().setSizeGripEnabled(False)
-        self.statusBar().addWidget(self.backend)
+        self.statusBar().addPermanentWidget(self.backend)
 
     def _make_menus(self) -> None:
         take = QAction(icon("settings"), "Settings from a Saved Picture…", self)
@@ -275,7 +274,9 @@ class Window(QMainWindow):
         self.result.canvas.set_empty_words(title, hint)
         self.result.show_plates(plates(job) if job is not None else (), ref)
         for plate in plates(job) if job is not None else ():
-            presenter.gallery.want(plate.ref)
+            image = presenter.gallery.image(plate.ref)
+            if image is not None:
+                self.result.show_thumbnail(plate.ref, image)
         self.result.show_words(words.details(job) if job is not None else "")
         if shown is None:
             self.result.show_image(None)
@@ -295,7 +296,7 @@ class Window(QMainWindow):
     # ---- events
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if event.source() is None and pictures.holds_picture(event.mimeData()):
+        if event.source() is not self.result.canvas and pictures.holds_picture(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:

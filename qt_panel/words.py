@@ -9,7 +9,7 @@ KINDS = {
     ControlKind.DEPTH: "Depth",
     ControlKind.NORMAL: "Normal",
     ControlKind.OPENPOSE: "Pose",
-    ControlKind.CANNY: "Edges (Canny)",
+    ControlKind.CANNY: "Edges",
 }
 DETECTORS = {
     Detector.CANNY: "Canny",
