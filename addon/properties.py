@@ -16,6 +16,7 @@ from bpy.props import (
 )
 
 from ..protocol.request import ControlKind
+from . import callbacks
 
 # (identifier, label, tooltip, icon, number): the numbers are saved in files, so they never change.
 # The icons are in every Blender from 4.2 on.
@@ -38,21 +39,6 @@ SCHEDULERS = (
 )
 
 
-def _is_usable(_self: Any, image: Any) -> bool:
-    """Images with pixels of their own; the Render Result has none to read."""
-    return image.source in {"FILE", "GENERATED", "MOVIE", "SEQUENCE", "TILED"}
-
-
-def _keep_end(item: Any, _context: Any) -> None:
-    if item.end < item.start:
-        item.end = item.start
-
-
-def _keep_start(item: Any, _context: Any) -> None:
-    if item.start > item.end:
-        item.start = item.end
-
-
 class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
     """One ControlNet, what it is shown, and how much it counts"""
 
@@ -63,7 +49,7 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
         type=bpy.types.Image,
         name="Image",
         description="A picture to find the control in, with a detector. Empty takes the scene itself",
-        poll=_is_usable,
+        poll=callbacks.is_usable_image,
     )
     controlnet: StringProperty(
         name="ControlNet",
@@ -90,7 +76,7 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
         max=1.0,
         subtype="FACTOR",
         precision=2,
-        update=_keep_end,
+        update=callbacks.keep_end,
     )
     end: FloatProperty(
         name="End",
@@ -100,7 +86,7 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
         max=1.0,
         subtype="FACTOR",
         precision=2,
-        update=_keep_start,
+        update=callbacks.keep_start,
     )
 
 
@@ -178,28 +164,12 @@ class UNDERPAINT_PG_state(bpy.types.PropertyGroup):
     status: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
     error: StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # of the last job, until the next begins
     result_name: StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # the history's active picture
-
-    def _get_active_result(self) -> int:
-        return bpy.data.images.find(self.result_name)
-
-    def _set_active_result(self, index: int) -> None:
-        if 0 <= index < len(bpy.data.images):
-            self.result_name = bpy.data.images[index].name
-
-    def _show_active_result(self, context: Any) -> None:
-        from . import images
-
-        image = bpy.data.images.get(self.result_name)
-        if image is not None:
-            images.show(image, context)
-
-    # An index into bpy.data.images, whose order changes with every new name; so the name is what is kept.
     active_result: IntProperty(
         name="Active Result",
         description="The picture that is shown, restored, deleted and projected",
-        get=_get_active_result,
-        set=_set_active_result,
-        update=_show_active_result,
+        get=callbacks.active_result,
+        set=callbacks.set_active_result,
+        update=callbacks.show_active_result,
         options={"HIDDEN", "SKIP_SAVE"},
     )
 
