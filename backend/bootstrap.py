@@ -49,7 +49,7 @@ def main() -> int:
     if room == "worker":
         _die_with_parent()
     _register()
-    return importlib.import_module(f"{_NAME}.backend.{room}").main()
+    return importlib.import_module(f"{_NAME}.backend.{room}.__main__").main()
 
 
 if __name__ == "__main__":

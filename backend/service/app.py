@@ -146,7 +146,7 @@ class _Routes:
         job, new = self._parts.database.submit(job_id, submission, time.time())
         if new:
             self._parts.supervisor.wake()
-        return _json(self._parts.database.job(job.id), status=201 if new else 200)
+        return _json(job, status=201 if new else 200)
 
     async def get_job(self, request: Request) -> Response:
         return _json(self._parts.database.job(_job_id(request)))

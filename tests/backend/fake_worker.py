@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-
 from underpaint.backend import pipe
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.pipe import Beat, Cancel, Failed, Previewed, Ready, Reported, Run, Succeeded

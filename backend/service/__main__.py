@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
+from starlette.concurrency import run_in_threadpool
 
 from ...protocol.client import endpoint
 from ...protocol.client.endpoint import Endpoint
@@ -132,6 +133,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._watch = asyncio.create_task(self._parts.supervisor.run())
         endpoint.publish(self._home, self._where, self._token)
+        await run_in_threadpool(os.getpid)  # its first use loads a tenth of a second of code; not on a client's time
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; whether to leave."""
@@ -202,3 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--silence-s", type=float, default=Limits.silence_s, help=argparse.SUPPRESS)
     parser.add_argument("--cancel-s", type=float, default=Limits.cancel_s, help=argparse.SUPPRESS)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
