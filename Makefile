@@ -1,0 +1,34 @@
+# Each target does its own set-up; the second time that takes a moment. `make help` lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+MAIN := .venvs/main/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo panel constraints zip clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup:  ## make the virtual environments, and install what the system lacks (as root) or name it
+	@$(PYTHON) tools/setup_environments.py
+
+check: setup  ## lint, format, types, import contracts, unit tests
+	@$(MAIN)/python tools/run_suites.py check
+
+test: setup  ## everything: check, then the suites in every Blender, the installed zip and the real window
+	@$(MAIN)/python tools/run_suites.py all
+
+demo: setup  ## the main job, into demo/out/
+	@$(MAIN)/python demo/run.py
+
+panel: setup  ## the standalone panel
+	@$(MAIN)/python -m underpaint.qt_panel
+
+constraints:  ## pin anew what the environments hold
+	@$(PYTHON) tools/setup_environments.py --compile
+
+zip: setup  ## the extension, into dist/
+	@$(MAIN)/python tools/build_extension.py
+
+clean:  ## remove what was built, but not the environments
+	@rm -rf build dist tests/artefacts .pytest_cache .ruff_cache .import_linter_cache
