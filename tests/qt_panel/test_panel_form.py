@@ -1,0 +1,196 @@
+"""The form as data: what is refused, and what becomes of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from underpaint.protocol.arrays import AnyArray, ArrayRef, DType, encode, reference
+from underpaint.protocol.errors import InvalidRequest, InvalidSize, MissingControlImage, UnderpaintError
+from underpaint.protocol.request import (
+    Camera,
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    DepthPass,
+    Detector,
+    Extent,
+    GenerateRequest,
+    Photo,
+    PosePass,
+    Projection,
+    ReadyMap,
+    Scheduler,
+)
+from underpaint.qt_panel.form import (
+    MAX_SIDE,
+    MIN_SIDE,
+    ControlForm,
+    Form,
+    Picture,
+    PictureUse,
+    Reused,
+    generate_request,
+    guess,
+    maps_request,
+    nearest_size,
+    problems,
+    restored,
+    with_dropped,
+    with_passes,
+)
+
+GREY = Picture(name="grey.png", pixels=np.full((8, 16, 3), 128, np.uint8))
+REF = ArrayRef(sha256="a" * 64, shape=(64, 64), dtype=DType.FLOAT32)
+MAP_REF = ArrayRef(sha256="b" * 64, shape=(64, 64, 3), dtype=DType.UINT8)
+DEPTH = DepthPass(metres=REF, projection=Projection.PERSPECTIVE)
+SIZE = Extent(width=64, height=64)
+CAMERA = Camera(
+    projection=Projection.PERSPECTIVE,
+    fx_px=1,
+    fy_px=1,
+    cx_px=0,
+    cy_px=0,
+    world_from_camera=(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1),
+    clip_start_m=0.1,
+    clip_end_m=10,
+)
+RENDER = GenerateRequest(
+    prompt="a room",
+    negative_prompt="fog",
+    checkpoint="some/model",
+    size=SIZE,
+    controls=(
+        Control(
+            kind=ControlKind.DEPTH, source=DEPTH, controlnet="some/net", conditioning_scale=0.5, start=0.1, end=0.9
+        ),
+        Control(kind=ControlKind.OPENPOSE, source=PosePass(people=())),
+    ),
+    steps=9,
+    guidance_scale=3,
+    scheduler=Scheduler.EULER,
+    seed=5,
+    camera=CAMERA,
+)
+
+
+def upload(array: AnyArray) -> ArrayRef:
+    return reference(array, encode(array))
+
+
+def no_upload(_: AnyArray) -> ArrayRef:
+    raise AssertionError("nothing may be sent again")
+
+
+@pytest.mark.parametrize(
+    ("size", "nearest"),
+    [
+        ((512, 512), (512, 512)),
+        ((513, 511), (512, 512)),
+        ((516, 515), (520, 512)),
+        ((1, 99999), (MIN_SIDE, MAX_SIDE)),
+    ],
+)
+def test_the_nearest_size(size: tuple[int, int], nearest: tuple[int, int]) -> None:
+    found = nearest_size(Extent(width=size[0], height=size[1]))
+    assert (found.width, found.height) == nearest
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (Form(), []),
+        (Form(size=Extent(width=500, height=512)), [InvalidSize]),
+        (Form(controls=(ControlForm(),)), [MissingControlImage]),
+        (Form(controls=(ControlForm(enabled=False),)), []),
+        (Form(controls=(ControlForm(image=GREY, start=0.5, end=0.5),)), [InvalidRequest]),
+        (Form(controls=(ControlForm(image=Reused(source=DEPTH, size=SIZE)),)), [InvalidRequest]),
+        (Form(size=SIZE, controls=(ControlForm(image=Reused(source=DEPTH, size=SIZE)),)), []),
+        (Form(controls=(ControlForm(image=Reused(source=ReadyMap(image=MAP_REF), size=SIZE)),)), []),
+    ],
+)
+def test_what_is_refused(form: Form, expected: list[type[UnderpaintError]]) -> None:
+    assert [type(problem) for problem in problems(form)] == expected
+    if expected:
+        with pytest.raises(expected[0]):
+            generate_request(form, upload)
+
+
+def test_maps_without_a_control_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="no control"):
+        maps_request(Form(), upload)
+
+
+@pytest.mark.parametrize(
+    ("kind", "detector"),
+    [
+        (ControlKind.DEPTH, Detector.MIDAS),
+        (ControlKind.NORMAL, Detector.NORMAL_BAE),
+        (ControlKind.OPENPOSE, Detector.OPENPOSE),
+        (ControlKind.CANNY, Detector.CANNY),
+    ],
+)
+def test_a_picture_is_a_map_or_a_photo_for_the_kinds_detector(kind: ControlKind, detector: Detector) -> None:
+    row = ControlForm(kind=kind, image=GREY)
+    ready = generate_request(Form(controls=(row,)), upload).controls[0]
+    assert ready.source == ReadyMap(image=upload(GREY.pixels))
+    photo = maps_request(Form(controls=(dataclasses.replace(row, use=PictureUse.PHOTO),)), upload).controls[0]
+    assert photo.source == Photo(image=upload(GREY.pixels), detector=detector)
+
+
+def test_disabled_controls_stay_out() -> None:
+    form = Form(controls=(ControlForm(enabled=False, image=GREY), ControlForm(kind=ControlKind.CANNY, image=GREY)))
+    assert [control.kind for control in generate_request(form, upload).controls] == [ControlKind.CANNY]
+
+
+def test_a_request_restored_makes_the_same_request_and_sends_nothing() -> None:
+    form = restored(Form(prompt="other", random_seed=True), RENDER, origin="Earlier job")
+    assert generate_request(form, no_upload) == RENDER
+    assert not form.random_seed
+
+
+def test_maps_restored_leave_the_prompt_alone() -> None:
+    request = ControlMapsRequest(size=SIZE, controls=RENDER.controls)
+    form = restored(Form(prompt="mine", seed=3), request, origin="Earlier job")
+    assert (form.prompt, form.seed) == ("mine", 3)
+    assert maps_request(form, no_upload) == request
+
+
+def test_passes_bring_controls_size_and_camera_alone() -> None:
+    form = with_passes(Form(prompt="mine", steps=33), RENDER, (MAP_REF,), origin="Blender render")
+    request = generate_request(form, no_upload)
+    assert (request.prompt, request.steps) == ("mine", 33)
+    assert (request.size, request.camera, request.controls) == (SIZE, CAMERA, RENDER.controls)
+    first, second = (row.image for row in form.controls)
+    assert isinstance(first, Reused)
+    assert isinstance(second, Reused)
+    assert first.shown == MAP_REF
+    assert second.shown is None
+
+
+def test_the_camera_goes_with_the_passes() -> None:
+    form = dataclasses.replace(with_passes(Form(), RENDER, origin=""), controls=())
+    assert generate_request(form, upload).camera is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "use"),
+    [
+        ("room_depth.png", ControlKind.DEPTH, PictureUse.MAP),
+        ("Normal-0001.PNG", ControlKind.NORMAL, PictureUse.MAP),
+        ("openpose.png", ControlKind.OPENPOSE, PictureUse.MAP),
+        ("edges.jpg", ControlKind.CANNY, PictureUse.MAP),
+        ("holiday.jpg", ControlKind.CANNY, PictureUse.PHOTO),
+    ],
+)
+def test_what_a_file_is_by_its_name(name: str, kind: ControlKind, use: PictureUse) -> None:
+    assert guess(name) == (kind, use)
+
+
+def test_a_dropped_picture_takes_the_row_that_waits_for_it() -> None:
+    depth = Picture(name="depth.png", pixels=GREY.pixels)
+    waiting = Form(controls=(ControlForm(kind=ControlKind.NORMAL), ControlForm(kind=ControlKind.DEPTH)))
+    assert [row.image for row in with_dropped(waiting, depth).controls] == [None, depth]
+    other = Form(controls=(ControlForm(kind=ControlKind.NORMAL),))
+    assert [(row.kind, row.image) for row in with_dropped(other, depth).controls] == [(ControlKind.NORMAL, depth)]
+    full = Form(controls=(ControlForm(kind=ControlKind.NORMAL, image=GREY),))
+    assert [row.kind for row in with_dropped(full, depth).controls] == [ControlKind.NORMAL, ControlKind.DEPTH]
