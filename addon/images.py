@@ -18,7 +18,7 @@ from ..protocol.errors import InvalidRequest, NoPicture
 from ..protocol.jobs import Phase, Timing
 from ..protocol.request import Extent, GenerateRequest, Photo
 from . import camera as cameras
-from . import properties
+from . import png, properties
 
 REQUEST = "underpaint_request"  # the GenerateRequest as JSON
 _TIMINGS = "underpaint_timings"  # [[phase, milliseconds], ...] as JSON
@@ -37,18 +37,25 @@ class Details:
 
 
 def new_result(
-    picture: UInt8Array, request: GenerateRequest, *, timings: Sequence[Timing] = (), name: str | None = None
+    picture: UInt8Array,
+    request: GenerateRequest,
+    *,
+    timings: Sequence[Timing] = (),
+    name: str | None = None,
+    packed: bytes | None = None,
 ) -> Any:
     """A packed byte image with `picture`, (height, width, 3) sRGB, row 0 at the top; its bytes are exact.
 
     It has a fake user, so that saving the file keeps it until the user deletes it from the history.
+    `packed` is `png.encoded(picture)` where another thread has made it: the work takes 0.1 s at 512 x 512.
     """
     height, width, _ = picture.shape
+    data = packed or png.encoded(picture)
     image = bpy.data.images.new(name or _name_for(request), width, height, alpha=False, float_buffer=False)
     try:
         image.colorspace_settings.name = "sRGB"
-        write(image, picture)
-        image.pack()
+        image.pack(data=data, data_len=len(data))
+        image.source = "FILE"  # so that Blender reads what is packed, once someone looks at it
         image.use_fake_user = True
         image[REQUEST] = wire.dumps(request)
         image[_TIMINGS] = json.dumps([[timing.phase.value, timing.ms] for timing in timings])
