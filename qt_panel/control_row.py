@@ -4,18 +4,18 @@ import dataclasses
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QWidget
 
 from ..protocol.arrays import ArrayRef
 from ..protocol.request import ControlKind, Photo, ReadyMap
 from . import words
-from .fields import Choice, FloatField, IntField, ModelField, quiet, tool_button
+from .fields import Card, Choice, FloatField, IntField, ModelField, quiet, tool_button
 from .form import DETECTORS, MAX_SCALE, ControlForm, Picture, PictureUse, Reused, guess
 from .pictures import to_qimage
 from .thumbnail import Thumbnail
 
 
-class ControlRow(QFrame):
+class ControlRow(Card):
     """A ControlNet, what it is shown, and how much it counts."""
 
     changed = Signal()
@@ -27,7 +27,6 @@ class ControlRow(QFrame):
         super().__init__(parent)
         self._image: Picture | Reused | None = None
         self._filling = False
-        self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAccessibleName("Control")
         self._build(recent)
         self.fill(control)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Generic, TypeVar
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QFont, QKeyEvent, QPalette, QWheelEvent
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QKeyEvent, QPainter, QPaintEvent, QPalette, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QPlainTextEdit,
@@ -184,6 +185,50 @@ class PromptField(QPlainTextEdit):
             e.ignore()  # generates, and must not break the line as well
             return
         super().keyPressEvent(e)
+
+
+class ElidedLabel(QLabel):
+    """One quiet line that ends in dots where there is no room; its tooltip says all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full_text = ""
+        """What it would say, had it room."""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        quiet(self)
+
+    def show_text(self, text: str) -> None:
+        """Say something."""
+        self.full_text = text
+        self.setToolTip(text)
+        self._elide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._elide()
+
+    def sizeHint(self) -> QSize:
+        return QSize(0, self.fontMetrics().height() + 2)
+
+    def _elide(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self.full_text, Qt.TextElideMode.ElideRight, self.width()))
+
+
+class Card(QFrame):
+    """A frame that shows in any palette: Fusion's own all but vanishes in dark ones."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        fill, edge = QColor(text), QColor(text)
+        fill.setAlphaF(0.03)
+        edge.setAlphaF(0.18)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(edge)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        painter.end()
 
 
 def quiet(label: QLabel) -> QLabel:

@@ -204,9 +204,12 @@ class _Delegate(QStyledItemDelegate):
         if row.job.state is JobState.RUNNING:
             fraction = row.progress.fraction if row.progress is not None else 0.0
             bar = QRectF(square.right() + 9, rect.bottom() - _BAR - 2, rect.right() - square.right() - 17, _BAR)
-            painter.fillRect(bar, palette.color(QPalette.ColorRole.Mid))
+            role = QPalette.ColorRole.HighlightedText if selected else QPalette.ColorRole.Text
+            track = palette.color(role)
+            track.setAlphaF(0.25)
+            painter.fillRect(bar, track)
             bar.setWidth(bar.width() * fraction)
-            painter.fillRect(bar, _COLOURS[JobState.RUNNING])
+            painter.fillRect(bar, palette.color(role) if selected else _COLOURS[JobState.RUNNING])
         painter.restore()
 
     def _paint_picture(self, painter: QPainter, square: QRect, palette: QPalette, image: QImage | None) -> None:

@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -17,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from ..protocol.arrays import ArrayRef
 from .canvas import Canvas
-from .fields import ICON_SIZE, quiet
+from .fields import ICON_SIZE, ElidedLabel, quiet
 from .icons import icon
 from .plates import Plate
 
@@ -48,9 +47,7 @@ class ResultView(QWidget):
         self._strip.setSpacing(4)
         self._strip.addStretch(1)
         self._strip_area = _strip_area(self._strip)
-        self._words = quiet(QLabel())
-        self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._words = ElidedLabel()
         self._percent = quiet(QLabel("100 %"))
         self._percent.setAccessibleName("Zoom")
         self._percent.setMinimumWidth(self._percent.fontMetrics().horizontalAdvance("1600 %"))
@@ -85,8 +82,7 @@ class ResultView(QWidget):
 
     def show_words(self, words: str) -> None:
         """The line below: what made the picture."""
-        self._words.setText(words)
-        self._words.setToolTip(words)
+        self._words.show_text(words)
 
     def show_plates(self, plates: Sequence[Plate], current: ArrayRef | None) -> None:
         """Show a job's pictures as a strip, with `current` pressed."""
@@ -102,6 +98,12 @@ class ResultView(QWidget):
         for plate, button in zip(self._plates, self._buttons, strict=True):
             button.setChecked(plate.ref == current)
         self._strip_area.setVisible(len(self._plates) > 1)
+
+    def reserve_strip(self, reserved: bool) -> None:
+        """Keep the strip's room while its pictures are being made, so that the large one doesn't jump."""
+        policy = self._strip_area.sizePolicy()
+        policy.setRetainSizeWhenHidden(reserved)
+        self._strip_area.setSizePolicy(policy)
 
     def show_thumbnail(self, ref: ArrayRef, image: QImage) -> None:
         """A plate's picture has come."""

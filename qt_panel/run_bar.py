@@ -2,11 +2,11 @@
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..protocol.jobs import JobState
 from . import words
-from .fields import quiet
+from .fields import ElidedLabel
 from .icons import icon
 from .job_table import JobRow
 
@@ -44,9 +44,8 @@ class RunBar(QWidget):
         policy = self._progress.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self._progress.setSizePolicy(policy)
-        self._words = quiet(QLabel(" "))
+        self._words = ElidedLabel()
         self._words.setAccessibleName("Progress in words")
-        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
         buttons.addWidget(self._go, 2)
@@ -63,7 +62,7 @@ class RunBar(QWidget):
     @property
     def progress_words(self) -> str:
         """The line under the bar."""
-        return self._words.text()
+        return self._words.full_text
 
     def set_ready(self, ready: bool, why_not: str) -> None:
         """Whether a picture can be asked for, and if not, why."""
@@ -76,9 +75,9 @@ class RunBar(QWidget):
         busy = row is not None or sending
         self.cancel.setEnabled(busy)
         self._stop.setEnabled(busy)
-        fraction, text = 0.0, " "
+        fraction, text = 0.0, ""
         if row is None:
-            text = "Sending the request" if sending else " "
+            text = "Sending the request" if sending else ""
         elif row.progress is not None:
             fraction = row.progress.fraction
             text = words.phase(row.progress)
@@ -92,5 +91,4 @@ class RunBar(QWidget):
         unknown = busy and fraction <= 0
         self._progress.setRange(0, 0 if unknown else 1000)
         self._progress.setValue(round(fraction * 1000))
-        self._words.setText(text)
-        self._words.setToolTip(text.strip())
+        self._words.show_text(text)

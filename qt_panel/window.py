@@ -272,6 +272,7 @@ class Window(QMainWindow):
         shown = presenter.image()
         title, hint = presenter.empty_words()
         self.result.canvas.set_empty_words(title, hint)
+        self.result.reserve_strip(job is not None and bool(job.request.controls) and not job.state.ended)
         self.result.show_plates(plates(job) if job is not None else (), ref)
         for plate in plates(job) if job is not None else ():
             image = presenter.gallery.image(plate.ref)
