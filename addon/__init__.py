@@ -10,6 +10,12 @@ _MODULES = (
     "main_thread",
     "compat",
     "engine",
+    "presets",
+    "operators",
+    "operators_controls",
+    "operators_generate",
+    "operators_results",
+    "ui",
 )
 
 _active: list[ModuleType] = []

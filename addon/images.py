@@ -58,12 +58,17 @@ def new_result(
         image.source = "FILE"  # so that Blender reads what is packed, once someone looks at it
         image.use_fake_user = True
         image[REQUEST] = wire.dumps(request)
-        image[_TIMINGS] = json.dumps([[timing.phase.value, timing.ms] for timing in timings])
+        set_timings(image, timings)
         image[_MADE_AT] = time.time()
     except BaseException:
         bpy.data.images.remove(image)
         raise
     return image
+
+
+def set_timings(image: Any, timings: Sequence[Timing]) -> None:
+    """Let a result say how long each phase took."""
+    image[_TIMINGS] = json.dumps([[timing.phase.value, timing.ms] for timing in timings])
 
 
 def write(image: Any, picture: UInt8Array) -> None:

@@ -1,4 +1,4 @@
-"""What a scene keeps for Underpaint, and what the window manager keeps of a running job."""
+"""What a scene keeps for Underpaint, and which result the window manager shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -157,12 +157,8 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
 
 
 class UNDERPAINT_PG_state(bpy.types.PropertyGroup):
-    """What the interface shows of a running job; never saved"""
+    """Which result is shown"""
 
-    running: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
-    progress: FloatProperty(subtype="FACTOR", min=0.0, max=1.0, options={"HIDDEN", "SKIP_SAVE"})
-    status: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
-    error: StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # of the last job, until the next begins
     result_name: StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # the history's active picture
     active_result: IntProperty(
         name="Active Result",

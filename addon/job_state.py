@@ -1,0 +1,23 @@
+"""What the panels show of the job that the Generate operator runs; plain Python, as no file shall keep it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(kw_only=True)
+class JobState:
+    """Written by the operator, read by panels; main thread only."""
+
+    running: bool = False
+    cancelling: bool = False  # asked for, and not yet done
+    progress: float = 0.0  # 0 to 1
+    status: str = ""  # what is being done
+    error: str = ""  # how the last job ended, until it is dismissed or another begins
+
+    def begin(self, status: str) -> None:
+        self.running, self.cancelling, self.progress, self.status, self.error = True, False, 0.0, status, ""
+
+    def end(self) -> None:
+        self.running, self.cancelling, self.progress, self.status = False, False, 0.0, ""
+
+
+state = JobState()

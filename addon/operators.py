@@ -1,0 +1,120 @@
+"""The one-click remedies, and the small operators that belong to no list."""
+
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+
+from . import camera as cameras
+from . import images
+from .registration import of_classes
+
+
+class UNDERPAINT_OT_use_standard_view(bpy.types.Operator):
+    """Show pictures with the colours they were painted in: Standard view transform, no look, exposure or curves"""
+
+    bl_idname = "underpaint.use_standard_view"
+    bl_label = "Use Standard View"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Any) -> set[str]:
+        scene = context.scene
+        scene.display_settings.display_device = "sRGB"
+        view = scene.view_settings
+        view.view_transform = "Standard"
+        view.look = "None"
+        view.exposure = 0.0
+        view.gamma = 1.0
+        view.use_curve_mapping = False
+        if hasattr(view, "use_white_balance"):  # since 4.3
+            view.use_white_balance = False
+        return {"FINISHED"}
+
+
+class UNDERPAINT_OT_round_size(bpy.types.Operator):
+    """Set the resolution to the nearest size that the models accept, a multiple of 8 each way"""
+
+    bl_idname = "underpaint.round_size"
+    bl_label = "Round Size"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Any) -> set[str]:
+        nearest = cameras.rounded(cameras.frame(context.scene))
+        images.set_size(context.scene, nearest)
+        self.report({"INFO"}, f"The picture is {nearest.width} x {nearest.height} now")
+        return {"FINISHED"}
+
+
+class UNDERPAINT_OT_new_seed(bpy.types.Operator):
+    """Take another seed, for another picture with the same settings"""
+
+    bl_idname = "underpaint.new_seed"
+    bl_label = "New Seed"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Any) -> set[str]:
+        import random
+
+        context.scene.underpaint.seed = random.SystemRandom().randrange(2**31)
+        return {"FINISHED"}
+
+
+class UNDERPAINT_OT_choose_model(bpy.types.Operator):
+    """Choose the model's folder on this computer"""
+
+    bl_idname = "underpaint.choose_model"
+    bl_label = "Choose Model Folder"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
+    target: EnumProperty(
+        items=(("CHECKPOINT", "Checkpoint", ""), ("CONTROLNET", "ControlNet", "")),
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
+    def invoke(self, context: Any, _event: Any) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: Any) -> set[str]:
+        settings = context.scene.underpaint
+        # The backend is another program: it knows nothing of Blender's "//".
+        folder = bpy.path.abspath(self.directory).rstrip("/\\")
+        if not folder:
+            self.report({"ERROR"}, "No folder was chosen")
+            return {"CANCELLED"}
+        if self.target == "CHECKPOINT":
+            settings.checkpoint = folder
+        elif 0 <= settings.active_control < len(settings.controls):
+            settings.controls[settings.active_control].controlnet = folder
+        else:
+            self.report({"ERROR"}, "No control is active that could have a ControlNet")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class UNDERPAINT_OT_open_preferences(bpy.types.Operator):
+    """Open Underpaint's preferences, where the backend is installed and started"""
+
+    bl_idname = "underpaint.open_preferences"
+    bl_label = "Open Preferences"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, _context: Any) -> set[str]:
+        package = __package__.rpartition(".")[0]
+        if package in bpy.context.preferences.addons:
+            return bpy.ops.preferences.addon_show(module=package)
+        self.report({"ERROR"}, "Underpaint has preferences only where it is installed as an extension")
+        return {"CANCELLED"}
+
+
+register, unregister = of_classes(
+    (
+        UNDERPAINT_OT_use_standard_view,
+        UNDERPAINT_OT_round_size,
+        UNDERPAINT_OT_new_seed,
+        UNDERPAINT_OT_choose_model,
+        UNDERPAINT_OT_open_preferences,
+    )
+)

@@ -1,0 +1,94 @@
+"""Properties > Render, under the Underpaint engine."""
+
+from typing import Any
+
+import bpy
+
+from ..presets import UNDERPAINT_PT_presets
+from ..registration import of_classes
+from . import sections
+
+
+class _RenderPanel:
+    bl_space_type = "PROPERTIES"
+    bl_region_type = "WINDOW"
+    bl_context = "render"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return context.engine == "UNDERPAINT"
+
+
+class UNDERPAINT_PT_render(_RenderPanel, bpy.types.Panel):
+    bl_label = "Underpaint"
+    bl_order = -1  # above Blender's own panels that every engine has
+
+    def draw_header_preset(self, _context: Any) -> None:
+        UNDERPAINT_PT_presets.draw_panel_header(self.layout)
+
+    def draw(self, context: Any) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        sections.prompt(layout, context)
+        sections.checkpoint(layout, context)
+        sections.warnings(layout, context)
+
+
+class UNDERPAINT_PT_render_controls(_RenderPanel, bpy.types.Panel):
+    bl_label = "Controls"
+    bl_parent_id = "UNDERPAINT_PT_render"
+
+    def draw(self, context: Any) -> None:
+        sections.controls(self.layout, context)
+
+
+class UNDERPAINT_PT_render_sampling(_RenderPanel, bpy.types.Panel):
+    bl_label = "Sampling"
+    bl_parent_id = "UNDERPAINT_PT_render"
+
+    def draw(self, context: Any) -> None:
+        sections.sampling(self.layout, context)
+
+
+class UNDERPAINT_PT_render_size(_RenderPanel, bpy.types.Panel):
+    bl_label = "Size"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        sections.size(self.layout, context)
+
+
+class UNDERPAINT_PT_render_output(_RenderPanel, bpy.types.Panel):
+    bl_label = "While Painting"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column()
+        column.prop(context.scene.underpaint, "use_preview")
+        column.prop(context.scene.underpaint, "keep_image")
+
+
+class UNDERPAINT_PT_render_backend(_RenderPanel, bpy.types.Panel):
+    bl_label = "Backend"
+    bl_parent_id = "UNDERPAINT_PT_render"
+
+    def draw(self, context: Any) -> None:
+        sections.backend(self.layout, context)
+
+
+register, unregister = of_classes(
+    (
+        UNDERPAINT_PT_render,
+        UNDERPAINT_PT_render_controls,
+        UNDERPAINT_PT_render_sampling,
+        UNDERPAINT_PT_render_size,
+        UNDERPAINT_PT_render_output,
+        UNDERPAINT_PT_render_backend,
+    )
+)

@@ -1,0 +1,194 @@
+"""Parts of panels that stand in more than one editor."""
+
+import textwrap
+from typing import Any
+
+import bpy
+
+from .. import backend_state, colour, images
+from .. import camera as cameras
+from ..job_state import state as job
+from ..properties import DEFAULT_CONTROLS, icon_of
+
+_POINTS_A_CHARACTER = 6.4  # of Blender's interface font, on average, at 72 dpi
+_MARGIN_POINTS = 70  # of a panel, an icon and the scroll bar
+
+
+def paragraph(layout: Any, context: Any, text: str, *, icon: str = "NONE") -> None:
+    """A text over as many lines as the region's width asks for; Blender's labels don't wrap."""
+    width = context.region.width / context.preferences.system.ui_scale - _MARGIN_POINTS
+    lines = textwrap.wrap(text, max(20, int(width / _POINTS_A_CHARACTER)))
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for number, line in enumerate(lines):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+def prompt(layout: Any, context: Any) -> None:
+    settings = context.scene.underpaint
+    column = layout.column()
+    column.use_property_split = False
+    column.prop(settings, "prompt", text="", icon="OUTLINER_DATA_FONT", placeholder="Prompt")
+    column.prop(settings, "negative_prompt", text="", icon="REMOVE", placeholder="Negative Prompt")
+
+
+def checkpoint(layout: Any, context: Any) -> None:
+    settings = context.scene.underpaint
+    row = layout.row(align=True)
+    row.prop(settings, "checkpoint", placeholder="Underpaint's own")
+    row.operator("underpaint.choose_model", text="", icon="FILE_FOLDER").target = "CHECKPOINT"
+    column = layout.column()
+    column.active = bpy.app.online_access
+    column.prop(settings, "allow_download")
+
+
+def controls(layout: Any, context: Any) -> None:
+    settings = context.scene.underpaint
+    row = layout.row()
+    row.template_list(
+        "UNDERPAINT_UL_controls",
+        "",
+        settings,
+        "controls",
+        settings,
+        "active_control",
+        rows=4 if settings.controls else 3,
+    )
+    side = row.column(align=True)
+    side.menu("UNDERPAINT_MT_add_control", text="", icon="ADD")
+    side.operator("underpaint.control_remove", text="", icon="REMOVE")
+    side.separator()
+    side.menu("UNDERPAINT_MT_controls", text="", icon="DOWNARROW_HLT")
+    if not settings.controls:
+        box = layout.box().column(align=True)
+        box.label(text="Without a list, the scene gives:")
+        line = box.row()
+        for default in DEFAULT_CONTROLS:
+            line.label(text=default.name, icon=icon_of(default.kind))
+        box.operator("underpaint.add_default_controls", icon="ADD")
+        return
+    side.separator()
+    side.operator("underpaint.control_move", text="", icon="TRIA_UP").direction = "UP"
+    side.operator("underpaint.control_move", text="", icon="TRIA_DOWN").direction = "DOWN"
+    if 0 <= settings.active_control < len(settings.controls):
+        active_control(layout, context, settings.controls[settings.active_control])
+
+
+def active_control(layout: Any, context: Any, item: Any) -> None:
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    column = layout.column()
+    column.active = item.enabled
+    column.prop(item, "kind")
+    column.template_ID(item, "image", open="image.open", text="Image")
+    if item.kind == "CANNY" and item.image is None:
+        paragraph(column, context, "Edges are found in an image: choose one.", icon="ERROR")
+    row = column.row(align=True)
+    row.prop(item, "controlnet", placeholder="The checkpoint's own")
+    row.operator("underpaint.choose_model", text="", icon="FILE_FOLDER").target = "CONTROLNET"
+    column.prop(item, "conditioning_scale", slider=True)
+    part = column.column(align=True)
+    part.prop(item, "start", text="Start")
+    part.prop(item, "end", text="End")
+
+
+def sampling(layout: Any, context: Any) -> None:
+    settings = context.scene.underpaint
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    column = layout.column()
+    column.prop(settings, "steps")
+    column.prop(settings, "guidance_scale")
+    column.prop(settings, "scheduler")
+    seed(column, context)
+
+
+def seed(layout: Any, context: Any) -> None:
+    row = layout.row(align=True)
+    row.prop(context.scene.underpaint, "seed")
+    row.operator("underpaint.new_seed", text="", icon="FILE_REFRESH")
+
+
+def size(layout: Any, context: Any) -> None:
+    render = context.scene.render
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    column = layout.column(align=True)
+    column.prop(render, "resolution_x", text="Resolution X")
+    column.prop(render, "resolution_y", text="Y")
+    column.prop(render, "resolution_percentage", text="%")
+
+
+def warnings(layout: Any, context: Any, *, colours: bool = True) -> None:
+    """What stands between these settings and the picture, each with its one-click remedy."""
+    scene = context.scene
+    extent = cameras.frame(scene)
+    nearest = cameras.rounded(extent)
+    if nearest != extent:
+        _remedy(
+            layout,
+            context,
+            f"{extent.width} × {extent.height} is not divisible by 8.",
+            "underpaint.round_size",
+            f"Round to {nearest.width} × {nearest.height}",
+        )
+    if scene.camera is None:
+        paragraph(layout.box(), context, "The scene has no active camera.", icon="ERROR")
+    if colours and not colour.shows_exactly(scene):
+        _remedy(
+            layout,
+            context,
+            f"The {scene.view_settings.view_transform} view changes the painted colours.",
+            "underpaint.use_standard_view",
+            "Use Standard View",
+        )
+
+
+def backend(layout: Any, context: Any) -> None:
+    known = backend_state.current()
+    if known.problem:
+        paragraph(layout, context, known.problem, icon="ERROR")
+    row = layout.row(align=True)
+    row.label(text=known.words if not known.problem else "Restart it", icon="CHECKMARK" if known.running else "DOT")
+    if not known.installed:
+        row.operator("underpaint.open_preferences", text="Install…", icon="IMPORT")
+    elif known.running or known.problem:
+        row.operator("underpaint.stop_backend", text="Stop")
+    else:
+        row.operator("underpaint.start_backend", text="Start")
+
+
+def generate(layout: Any, context: Any) -> None:
+    """The button, or the progress in its place, and how the last job ended."""
+    if job.running:
+        row = layout.row(align=True)
+        row.scale_y = 1.4
+        row.progress(factor=job.progress, text="Cancelling" if job.cancelling else job.status)
+        row.operator("underpaint.cancel", text="", icon="CANCEL")
+    else:
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("underpaint.generate", icon="RENDER_STILL")
+    if job.error:
+        box = layout.box()
+        paragraph(box, context, job.error, icon="ERROR")
+        box.operator("underpaint.dismiss_error", icon="CHECKMARK", text="OK")
+
+
+def history(layout: Any, context: Any) -> None:
+    if not any(images.is_result(image) for image in bpy.data.images):
+        layout.label(text="No pictures yet")
+        return
+    state = context.window_manager.underpaint
+    row = layout.row()
+    row.template_list("UNDERPAINT_UL_results", "", bpy.data, "images", state, "active_result", rows=4)
+    side = row.column(align=True)
+    side.operator("underpaint.show_result", text="", icon="HIDE_OFF")
+    side.operator("underpaint.delete_result", text="", icon="TRASH")
+    layout.operator("underpaint.restore_result", icon="LOOP_BACK")
+
+
+def _remedy(layout: Any, context: Any, problem: str, operator: str, text: str) -> None:
+    box = layout.box()
+    paragraph(box, context, problem, icon="ERROR")
+    box.operator(operator, text=text)

@@ -1,0 +1,92 @@
+"""3D Viewport > Sidebar > Underpaint, under any engine."""
+
+from typing import Any
+
+import bpy
+
+from ..presets import UNDERPAINT_PT_presets
+from ..registration import of_classes
+from . import sections
+
+
+class _SidebarPanel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Underpaint"
+
+
+class UNDERPAINT_PT_view3d(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Underpaint"
+
+    def draw_header_preset(self, _context: Any) -> None:
+        UNDERPAINT_PT_presets.draw_panel_header(self.layout)
+
+    def draw(self, context: Any) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        sections.prompt(layout, context)
+        sections.generate(layout, context)
+        # The Generate button makes an image, whose colours no view transform of the scene touches.
+        sections.warnings(layout, context, colours=context.engine == "UNDERPAINT")
+        column = layout.column()
+        column.prop(context.scene.underpaint, "steps")
+        sections.seed(column, context)
+
+
+class UNDERPAINT_PT_view3d_controls(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Controls"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        sections.controls(self.layout, context)
+
+
+class UNDERPAINT_PT_view3d_settings(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Settings"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        sections.checkpoint(layout, context)
+        column = layout.column()
+        column.prop(context.scene.underpaint, "guidance_scale", text="Guidance")
+        column.prop(context.scene.underpaint, "scheduler")
+        column.prop(context.scene.underpaint, "use_preview")
+        sections.size(layout, context)
+
+
+class UNDERPAINT_PT_view3d_history(_SidebarPanel, bpy.types.Panel):
+    bl_label = "History"
+
+    def draw(self, context: Any) -> None:
+        sections.history(self.layout, context)
+
+
+class UNDERPAINT_PT_view3d_texture(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Texture"
+
+    def draw(self, _context: Any) -> None:
+        self.layout.operator("underpaint.project", icon="MOD_UVPROJECT")
+
+
+class UNDERPAINT_PT_view3d_backend(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Backend"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        sections.backend(self.layout, context)
+
+
+register, unregister = of_classes(
+    (
+        UNDERPAINT_PT_view3d,
+        UNDERPAINT_PT_view3d_controls,
+        UNDERPAINT_PT_view3d_settings,
+        UNDERPAINT_PT_view3d_history,
+        UNDERPAINT_PT_view3d_texture,
+        UNDERPAINT_PT_view3d_backend,
+    )
+)
