@@ -42,7 +42,7 @@ def encode(array: AnyArray) -> bytes:
     """The `.npy` file (format 1.0, C order, little endian) of a float32 or uint8 array."""
     _wire_dtype(array.dtype)
     buffer = io.BytesIO()
-    contiguous = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    contiguous = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     npy.write_array(buffer, contiguous, version=(1, 0), allow_pickle=False)
     return buffer.getvalue()
 

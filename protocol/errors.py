@@ -7,7 +7,8 @@
     |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, NoArmature, UnmappedRig,
     |     NothingSelected, NoUVMap, NoPicture
     |- BackendError        no conversation with the backend
-    |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch
+    |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
+    |     InstallFailed, InstallOffline, InstallNeedsSpace
     |- ModelError          a checkpoint, ControlNet or detector can't be used
     |  |- ModelMissing, ModelBroken, ModelMismatch, DetectorMissing
     |- JobError            the job ended otherwise than in success
@@ -176,6 +177,29 @@ class VersionMismatch(BackendError):
     sentence = (
         "This program speaks protocol {ours}, the running backend ({software}) speaks {theirs}. "
         "Update the older one, then restart the backend."
+    )
+
+
+class InstallFailed(BackendError):
+    code = "install_failed"
+    sentence = (
+        "The backend could not be installed: {reason}. Nothing else was changed. "
+        'Press "Install Backend" again to make it anew. The log is {log}.'
+    )
+
+
+class InstallOffline(BackendError):
+    code = "install_offline"
+    sentence = (
+        "Blender is set to stay offline, and the backend has to be downloaded. "
+        'Switch on Edit > Preferences > System > Network > "Allow Online Access", then install again.'
+    )
+
+
+class InstallNeedsSpace(BackendError):
+    code = "install_needs_space"
+    sentence = (
+        "The backend needs {needed_gb} GB in {folder}, and {free_gb} GB are free. Free some space, then try again."
     )
 
 

@@ -123,6 +123,7 @@ class _Routes:
     async def put_blob(self, request: Request) -> Response:
         sha256 = _address(request)
         length = _declared_length(request, MAX_BLOB_BYTES)
+        self._parts.supervisor.warm()  # whoever brings arrays is about to want something done with them
         with self._parts.blobs.incoming() as incoming:
             await _receive_array(request, incoming, length)
             await run_in_threadpool(incoming.keep, sha256)

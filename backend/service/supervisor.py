@@ -66,8 +66,8 @@ class Supervisor:
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs or waits."""
-        return self._job_id is not None or self._database.next_queued() is not None
+        """Whether a job runs or waits, or has ended and could not be recorded yet."""
+        return self._job_id is not None or bool(self._owed) or self._database.next_queued() is not None
 
     # ---- what the clients cause
 

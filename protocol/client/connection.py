@@ -16,7 +16,7 @@ from ..request import Request
 from ..version import Hello, check_compatible
 from . import endpoint as endpoints
 from .endpoint import Endpoint
-from .event_stream import SILENCE_S, EventStream, error_from
+from .event_stream import EventStream, error_from
 from .home import Home
 
 CALL_TIMEOUT_S = 30.0  # no answer takes long; jobs are waited for through events
@@ -47,6 +47,10 @@ class Connection:
         """A conversation with the service that runs for `home`; BackendUnreachable when none does."""
         endpoint, token = endpoints.read(home)
         return cls(endpoint, token, home=home, timeout_s=timeout_s)
+
+    def another(self, *, timeout_s: float = CALL_TIMEOUT_S) -> "Connection":
+        """A second conversation with the same service, for another thread or with other patience."""
+        return Connection(self.endpoint, self._token, home=self.home, timeout_s=timeout_s)
 
     def __enter__(self) -> "Connection":
         return self
@@ -123,15 +127,13 @@ class Connection:
         """Ask the service to leave. Jobs stay in the queue for the next one."""
         self._call("POST", "/v1/shutdown")
 
-    def events(
-        self, since: int | None = None, *, poll_s: float = 0.05, silence_s: float = SILENCE_S
-    ) -> Generator[Event | None, None, None]:
+    def events(self, since: int | None = None, *, poll_s: float = 0.05) -> Generator[Event | None, None, None]:
         """What happens from now on, or after revision `since`; None whenever nothing came for `poll_s`.
 
         Uses a socket of its own, from the first `next` to the generator's end. Raises BackendUnreachable
         when the service leaves or falls silent.
         """
-        with closing(EventStream(self.endpoint, self._token, since, silence_s=silence_s)) as stream:
+        with closing(EventStream(self.endpoint, self._token, since)) as stream:
             yield from stream.poll(poll_s)
 
     # ---- transport

@@ -21,9 +21,8 @@ _KNOWN = {kind.__name__ for kind in get_args(Event)}
 class EventStream:
     """Owns a socket on which the service tells its events."""
 
-    def __init__(self, endpoint: Endpoint, token: str, since: int | None, *, silence_s: float = SILENCE_S) -> None:
+    def __init__(self, endpoint: Endpoint, token: str, since: int | None) -> None:
         """Connect and ask. Raises BackendUnreachable, or what the service answers instead of events."""
-        self._silence_s = silence_s
         self._buffer = bytearray()
         query = "" if since is None else f"?since={since}"
         # HTTP/1.0, so that the body is the lines themselves up to the end, without chunks in between.
@@ -72,7 +71,7 @@ class EventStream:
     def _read_head(self) -> None:
         end = -1
         while end < 0:
-            if not self._fill(1.0) and time.monotonic() - self._heard_at > self._silence_s:
+            if not self._fill(1.0) and time.monotonic() - self._heard_at > SILENCE_S:
                 raise BackendUnreachable(reason="it accepts connections and says nothing")
             end = self._buffer.find(b"\r\n\r\n")
         status = bytes(self._buffer[:end]).split(b" ", 2)
@@ -108,8 +107,8 @@ class EventStream:
             raise BackendUnreachable(reason=str(error)) from error
         now = time.monotonic()
         if chunk is None:
-            if now - self._heard_at > self._silence_s:
-                raise BackendUnreachable(reason=f"it has been silent for {self._silence_s:.0f} s")
+            if now - self._heard_at > SILENCE_S:
+                raise BackendUnreachable(reason=f"it has been silent for {SILENCE_S:.0f} s")
             return False
         if not chunk:
             raise BackendUnreachable(reason="it has stopped")

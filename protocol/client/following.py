@@ -14,6 +14,7 @@ OnEvent = Callable[[Event], None]
 Cancelled = Callable[[], bool]
 
 RECONNECT_S = 5.0  # how long a service that was restarted under a job has to be back
+_PROBE_S = 1.0
 _POLL_S = 0.05
 
 
@@ -88,6 +89,8 @@ def _find_again(connection: Connection, job_id: str, cancelled: Cancelled | None
     deadline = time.monotonic() + RECONNECT_S
     while True:
         try:
+            with connection.another(timeout_s=_PROBE_S) as probe:
+                probe.hello()
             return connection.job(job_id)
         except BackendUnreachable:
             if time.monotonic() > deadline:

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from service_process import alive, until
-from underpaint.protocol.client import run, wait
+from underpaint.protocol.client import event_stream, following, run, wait
 from underpaint.protocol.errors import BackendUnreachable, JobCancelled, JobInterrupted, WorkerFailed
 from underpaint.protocol.jobs import JobState
 
@@ -79,7 +79,8 @@ def test_a_job_is_not_tried_a_third_time_by_a_third_service(service, told):
         wait(service.connection, job)
 
 
-def test_a_client_whose_service_dies_is_told_and_never_hangs(service, told):
+def test_a_client_whose_service_dies_is_told_and_never_hangs(service, told, monkeypatch):
+    monkeypatch.setattr(following, "RECONNECT_S", 0.5)
     connection = service.start()
 
     def cut(event):
@@ -105,6 +106,20 @@ def test_a_client_finds_a_service_that_was_restarted_under_its_job(service, told
     job = run(connection, told("steps=2 pause=0.2"), on_event=cut)
     assert killed
     assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
+
+
+def test_a_client_whose_service_hangs_is_told(service, told, monkeypatch):
+    monkeypatch.setattr(following, "RECONNECT_S", 0.5)
+    monkeypatch.setattr(event_stream, "SILENCE_S", 0.5)
+    connection = service.start()
+    job = connection.submit(told("then=hang"))
+    os.kill(service.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(BackendUnreachable, match="time"):
+            wait(connection, job)
+    finally:
+        os.kill(service.pid, signal.SIGCONT)
+    assert service.start().job(job.id).state in (JobState.QUEUED, JobState.RUNNING)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -56,9 +56,11 @@ def test_events_tell_the_way_of_a_job(connection, told):
     job = run(connection, told("steps=3 pause=0.1"), on_event=on_event)
     states = [event.job.state for event in seen if isinstance(event, JobChanged) and event.job.id == job.id]
     assert states == [JobState.RUNNING, JobState.SUCCEEDED]
-    assert [event.step for event in seen if isinstance(event, Progress)] == [1, 2, 3]
-    assert [int(preview[0, 0, 0]) for preview in previews] == [1, 2, 3]
-    assert connection.preview(job.id) is not None
+    # Progress and previews are latest-only: the last ones may be overtaken by the job's end.
+    steps = [event.step for event in seen if isinstance(event, Progress)]
+    assert steps in ([1, 2], [1, 2, 3])
+    assert [int(preview[0, 0, 0]) for preview in previews][:2] == [1, 2]
+    assert connection.preview(job.id)[0, 0, 0] == 3
 
 
 def test_a_new_listener_is_told_how_the_worker_is(connection, told):

@@ -1,0 +1,95 @@
+"""What is refused at submission, row by row."""
+
+from dataclasses import replace
+
+import pytest
+from underpaint.backend.service.checks import check, nearest_size
+from underpaint.protocol.arrays import ArrayRef, DType
+from underpaint.protocol.errors import BlobMissing, InvalidRequest, InvalidSize
+from underpaint.protocol.request import (
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    DepthPass,
+    Extent,
+    GenerateRequest,
+    Keypoint,
+    NormalPass,
+    Person,
+    PosePass,
+    Projection,
+    ReadyMap,
+)
+
+DEPTH = ArrayRef(sha256="ab" * 32, shape=(8, 16), dtype=DType.FLOAT32)
+IMAGE = ArrayRef(sha256="cd" * 32, shape=(8, 16, 3), dtype=DType.UINT8)
+DEPTH_PASS = DepthPass(metres=DEPTH, projection=Projection.PERSPECTIVE)
+CONTROL = Control(kind=ControlKind.DEPTH, source=DEPTH_PASS)
+GOOD = GenerateRequest(prompt="", size=Extent(width=16, height=8), controls=(CONTROL,))
+
+
+def test_a_good_request_passes():
+    check(GOOD, has_blob=lambda _: True)
+    person = Person(body=(Keypoint(x_px=1, y_px=2),) + (None,) * 17, depth_m=3)
+    pose = Control(kind=ControlKind.OPENPOSE, source=PosePass(people=(person,)))
+    check(replace(GOOD, controls=(pose,)), has_blob=lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": 1001}, "steps is 1001"),
+        ({"guidance_scale": -1.0}, "guidance_scale"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**63}, "seed"),
+        ({"controls": (CONTROL,) * 17}, "17 controls"),
+    ],
+)
+def test_values_out_of_range_are_named(change, said):
+    with pytest.raises(InvalidRequest, match=said):
+        check(replace(GOOD, **change), has_blob=lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"start": 0.5, "end": 0.5}, "from 0.5 to 0.5"),
+        ({"start": 0.6, "end": 0.5}, "0 <= start < end"),
+        ({"end": 1.5}, "to 1.5"),
+        ({"conditioning_scale": -0.1}, "conditioning_scale"),
+        ({"source": replace(DEPTH_PASS, near_m=2.0, far_m=1.0)}, "near_m"),
+        ({"source": replace(DEPTH_PASS, metres=IMAGE)}, "uint8"),
+        ({"source": NormalPass(normal_camera=DEPTH)}, "expected float32"),
+        ({"source": ReadyMap(image=replace(IMAGE, shape=(8, 16, 4)))}, "uint8"),
+        ({"source": ReadyMap(image=replace(IMAGE, shape=(0, 16, 3)))}, "uint8"),
+        ({"source": ReadyMap(image=replace(IMAGE, sha256="../../token"))}, "no blob address"),
+        ({"source": PosePass(people=(Person(body=(), depth_m=1),))}, "0 joints"),
+    ],
+)
+def test_a_control_that_cannot_work_is_named_with_its_number(change, said):
+    bad = replace(GOOD, controls=(CONTROL, replace(CONTROL, **change)))
+    with pytest.raises(InvalidRequest, match=f"control 2 .*{said}"):
+        check(bad, has_blob=lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("side", "nearest"), [(1, 8), (0, 8), (-5, 8), (8, 8), (11, 8), (12, 16), (511, 512), (99999, 16384)]
+)
+def test_the_nearest_size(side, nearest):
+    assert nearest_size(Extent(width=side, height=8)) == Extent(width=nearest, height=8)
+
+
+def test_a_size_that_does_not_work_is_told_with_the_nearest():
+    with pytest.raises(InvalidSize, match="16 x 8"):
+        check(replace(GOOD, size=Extent(width=17, height=9)), has_blob=lambda _: True)
+
+
+def test_an_array_that_is_not_there_is_named():
+    with pytest.raises(BlobMissing, match="abab"):
+        check(GOOD, has_blob=lambda sha256: sha256 != DEPTH.sha256)
+
+
+def test_control_maps_need_a_control():
+    with pytest.raises(InvalidRequest, match="no controls"):
+        check(ControlMapsRequest(size=GOOD.size, controls=()), has_blob=lambda _: True)
