@@ -12,10 +12,12 @@ _MODULES = (
     "engine",
     "presets",
     "operators",
+    "operators_backend",
     "operators_controls",
     "operators_generate",
     "operators_results",
     "ui",
+    "preferences",
 )
 
 _active: list[ModuleType] = []

@@ -44,14 +44,16 @@ _looking = threading.Lock()
 
 
 def current() -> BackendState:
-    """What is known now; in a window, an old knowledge is refreshed in the background."""
-    if not bpy.app.background and time.monotonic() - _looked_at > _FRESH_S:
+    """What is known now; an old knowledge is refreshed in the background."""
+    if time.monotonic() - _looked_at > _FRESH_S:
         refresh()
     return _state
 
 
 def refresh() -> None:
-    """Look again in the background; the panels are redrawn when something has changed."""
+    """Look again, beside the interface; the panels are redrawn when something has changed."""
+    if bpy.app.background:  # nobody sees a panel
+        return
     if _looking.acquire(blocking=False):
         threading.Thread(target=_look_and_tell, name="underpaint-backend-state", daemon=True).start()
 
