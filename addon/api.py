@@ -70,7 +70,7 @@ def generate(
     settings = _overridden(Settings.from_scene(scene), overrides)
     settings.check()
     extent = None if size is None else Extent(width=size[0], height=size[1])
-    seen = capture(scene, view_layer, extent=extent, with_people=settings.wants(ControlKind.OPENPOSE))
+    seen = capture(scene, view_layer, extent=extent, people=settings.people)
     with client.ensure_running() as connection:
         outcome = run(connection, settings, seen, on_event=on_event, cancelled=cancelled)
     began = time.perf_counter()

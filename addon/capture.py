@@ -2,15 +2,16 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import bpy
 import numpy as np
 
 from ..protocol.arrays import Float32Array
-from ..protocol.errors import NoCamera
+from ..protocol.errors import NoCamera, UnmappedRig
 from ..protocol.request import Camera, Extent, Person
 from . import camera as cameras
 from . import passes, pose
@@ -35,11 +36,20 @@ class Capture:
         return Extent(width=self.width, height=self.height)
 
 
+class People(Enum):
+    """Whether a capture looks for characters."""
+
+    LEFT_OUT = "left out"
+    WISHED = "wished"  # a rig with unknown bone names is no character
+    REQUIRED = "required"  # a rig with unknown bone names is an error
+
+
 @dataclass(kw_only=True)
 class Order:
     """A scene for which the engine shall deliver a capture, or the error, instead of a picture."""
 
-    with_people: bool
+    people: "People"
+    read: Callable[[Any], None] | None = None  # is given the depsgraph, evaluated for rendering, to read from it
     result: Capture | None = None
     error: Exception | None = None
 
@@ -54,18 +64,20 @@ def capture(
     *,
     camera: Any = None,
     extent: Extent | None = None,
-    with_people: bool = True,
+    people: People = People.REQUIRED,
+    read: Callable[[Any], None] | None = None,
 ) -> Capture:
     """The scene's current frame, for the main thread; blocks for the time of a one-sample render.
 
     `camera` is the object to look through and `extent` the size, instead of the scene's own. Renders a
     copy of the scene, whose objects are shared and not touched, and removes the copy. What the user's
     Render Result shows stays: the last of its slots is used. Raises NoCamera, PanoramicCamera,
-    StereoRender, InvalidSize or UnmappedRig.
+    StereoRender, InvalidSize or UnmappedRig. `read` is called with the depsgraph as it is rendered
+    (modifiers at their render levels); what it raises is raised here.
     """
     layer = _layer_name(scene, view_layer)
     copy = scene.copy()
-    order = Order(with_people=with_people)
+    order = Order(people=people, read=read)
     try:
         if camera is not None:
             copy.camera = camera
@@ -90,6 +102,18 @@ def capture(
     return order.result
 
 
+def observe(depsgraph: Any, people: People) -> pose.Observed | None:
+    """The characters in a depsgraph. Raises UnmappedRig where they are required."""
+    if people is People.LEFT_OUT:
+        return None
+    try:
+        return pose.observe(depsgraph)
+    except UnmappedRig:
+        if people is People.REQUIRED:
+            raise
+        return None
+
+
 @contextlib.contextmanager
 def _last_slot() -> Iterator[None]:
     """Render into the Render Result's last slot, and show the user's again."""
@@ -106,7 +130,9 @@ def _last_slot() -> Iterator[None]:
         slots.active_index = active
 
 
-def convert(raw: passes.RawPasses, camera: Camera, observed: Any, *, extent: Extent, capture_ms: float) -> Capture:
+def convert(
+    raw: passes.RawPasses, camera: Camera, observed: pose.Observed | None, *, extent: Extent, capture_ms: float
+) -> Capture:
     """Blender's buffers as physical quantities: background infinite, normals in camera space, rows top-down."""
     began = time.perf_counter()
     frame = raw.frame

@@ -21,7 +21,7 @@ from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind, Extent
 from . import camera as cameras
 from . import capture as captures
-from . import colour, main_thread, passes, pose
+from . import colour, main_thread, passes
 from .generation import Outcome, Settings, generate
 from .passes import COMBINED, CONTROL_PASSES, NORMAL, RawPasses
 
@@ -114,7 +114,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
                 passes.write(self, layer, _with_outcome(raw, self._outcome, transparent=transparent))
         except JobCancelled:
             self._failed = True
-            self.update_stats("", "Cancelled")
+            self._tell("Cancelled")
         except Exception as error:
             self._failed = True
             if order is not None:
@@ -124,16 +124,18 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
     # ------------------------------------------------------------------------------------------ parts
 
     def _deliver(self, depsgraph: Any, order: "captures.Order") -> "captures.Capture":
-        return self._see(depsgraph, with_people=order.with_people)[1]
+        if order.read is not None:
+            order.read(depsgraph)
+        return self._see(depsgraph, order.people)[1]
 
-    def _see(self, depsgraph: Any, *, with_people: bool) -> tuple[RawPasses, "captures.Capture"]:
+    def _see(self, depsgraph: Any, people: captures.People) -> tuple[RawPasses, "captures.Capture"]:
         """The view layer's passes, as Blender keeps them and as physical quantities."""
         extent = self._extent
         assert extent is not None
         began = time.perf_counter()
         # whatever is needed of the depsgraph must be taken now: in background mode Cycles frees it
         camera = cameras.protocol_camera(depsgraph.scene_eval, depsgraph)
-        observed = pose.observe(depsgraph) if with_people else None
+        observed = captures.observe(depsgraph, people)
         raw = passes.render(self, depsgraph, extent, has_region=self._has_region)
         capture_ms = (time.perf_counter() - began) * 1e3
         return raw, captures.convert(raw, camera, observed, extent=extent, capture_ms=capture_ms)
@@ -146,8 +148,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         settings.check()
         transparent = scene.render.film_transparent
         exact = colour.shows_exactly(scene)
-        raw, capture = self._see(depsgraph, with_people=settings.wants(ControlKind.OPENPOSE))
-        if self.test_break():
+        raw, capture = self._see(depsgraph, settings.people)
+        if self._stopped():
             raise JobCancelled()
         shown = raw.result()
         shown[COMBINED.name] = _clay(shown[NORMAL.name])  # Cycles' one sample would pass for a bad picture
@@ -165,7 +167,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self._progress(Phase.QUEUE)
         connection: Connection = client.ensure_running()
         try:
-            outcome = generate(connection, settings, capture, on_event=on_event, cancelled=self.test_break)
+            outcome = generate(connection, settings, capture, on_event=on_event, cancelled=self._stopped)
         finally:
             connection.close()
         self._progress(Phase.WRITE_BACK)
@@ -183,7 +185,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         note = ""
         if settings.wants(ControlKind.OPENPOSE) and ControlKind.OPENPOSE not in outcome.maps:
             note = " without a pose control, as the camera sees no character"
-        self.update_stats("", f"Painted{note}")
+        self._tell(f"Painted{note}")
         if not exact:
             self.report(
                 {"WARNING"},
@@ -199,6 +201,12 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
                 words = f"{words}: step {progress.step}/{progress.steps}"
             if progress.note:
                 words = f"{words} | {progress.note}"
+        self._tell(words)
+
+    def _stopped(self) -> bool:
+        return self.test_break()
+
+    def _tell(self, words: str) -> None:
         self.update_stats("", words)
 
     def _say(self, error: Exception) -> None:
@@ -210,8 +218,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
                 f"Underpaint hit an unexpected error, {type(error).__name__}: {error}. The console has the details"
             )
             traceback.print_exception(error)
-        self.update_stats("", message)
-        self.error_set(message)
+        self._tell(message)
         self.report({"ERROR"}, message)
 
 

@@ -25,7 +25,7 @@ from ..protocol.request import (
     Scheduler,
     Source,
 )
-from .capture import Capture
+from .capture import Capture, People
 
 _DETECTORS = {
     ControlKind.DEPTH: Detector.MIDAS,
@@ -86,6 +86,13 @@ class Settings:
     def wants(self, kind: ControlKind) -> bool:
         """Whether a control of this kind is to be taken from the scene."""
         return any(control.kind is kind and control.photo is None for control in self.controls)
+
+    @property
+    def people(self) -> People:
+        """Whether the capture has to look for characters."""
+        if not self.wants(ControlKind.OPENPOSE):
+            return People.LEFT_OUT
+        return People.WISHED if self.default_controls else People.REQUIRED
 
     def check(self) -> None:
         """Raise MissingControlImage before any work, where a control can't come from the scene."""

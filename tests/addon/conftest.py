@@ -1,9 +1,16 @@
 """Real Blender (the bpy wheel), with the add-on registered for the whole run and a fresh file for each test."""
 
+import contextlib
+import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from underpaint.protocol import client
+from underpaint.protocol.client import Connection
+from underpaint.protocol.errors import BackendError
 
 bpy = pytest.importorskip("bpy", reason="these tests run with the Python of a bpy wheel")
 
@@ -25,3 +32,53 @@ def scene() -> Iterator[Any]:
     scene.view_settings.view_transform = "Standard"
     scene.render.dither_intensity = 0.0
     return scene
+
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def backend_python() -> Path:
+    """The backend environment's interpreter: UNDERPAINT_BACKEND_PYTHON, or what `make` builds."""
+    chosen = os.environ.get("UNDERPAINT_BACKEND_PYTHON")
+    python = Path(chosen) if chosen else REPOSITORY / ".venvs" / "backend" / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("the backend environment is not built (make test builds it)")
+    return python
+
+
+def serve(folder: Path, *arguments: str) -> Iterator[Connection]:
+    """A real service of its own, found by everything in this process until the end."""
+    before = {name: os.environ.get(name) for name in ("UNDERPAINT_HOME", "UNDERPAINT_BACKEND_PYTHON")}
+    os.environ["UNDERPAINT_BACKEND_PYTHON"] = str(backend_python())
+    os.environ["UNDERPAINT_HOME"] = str(folder)
+    try:
+        with client.ensure_running(service_arguments=arguments) as connection:
+            yield connection
+        with contextlib.suppress(BackendError), client.connect() as connection:
+            connection.shutdown()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def fake_backend(tmp_path: Path) -> Iterator[Connection]:
+    """A real service with the fake worker, which does what the prompt tells it."""
+    worker = [str(backend_python()), str(REPOSITORY / "tests" / "backend" / "fake_worker.py")]
+    command = [*worker, "--blobs", str(tmp_path / "home" / "blobs")]
+    yield from serve(tmp_path / "home", "--worker-command", json.dumps(command))
+
+
+@pytest.fixture(scope="session")
+def backend_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that keeps the embedded model from test to test."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def backend(backend_folder: Path) -> Iterator[Connection]:
+    """The real service with the real worker and the embedded model."""
+    yield from serve(backend_folder)

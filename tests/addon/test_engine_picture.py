@@ -162,7 +162,7 @@ def test_the_control_maps_are_passes_of_a_multilayer_file(scene: Any, chart: UIn
     for name, kind in {"Depth": "DEPTH", "Normal": "NORMAL", "Pose": "OPENPOSE"}.items():
         for component, expected in zip("RGB", MAPS[ControlKind[kind]][0, 0], strict=True):
             plane = channels[f"{layer}.Control {name}.{component}"]
-            encoded = np.where(plane <= 0.0031308, plane * 12.92, 1.055 * plane ** (1 / 2.4) - 0.055)
+            encoded = np.where(plane <= 0.0031308, plane * 12.92, 1.055 * np.abs(plane) ** (1 / 2.4) - 0.055)
             np.testing.assert_allclose(encoded * 255, expected, atol=0.01)
     assert channels[f"{layer}.Depth.Z"].max() == pytest.approx(1e10)
     assert channels[f"{layer}.Depth.Z"].min() < 20
