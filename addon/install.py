@@ -97,6 +97,7 @@ class Installation:
         self._partial = b""
         self._line = ""
         self._collected = 0
+        self._unpacking = False
         self._expected = max(1, _requirements_for_here(plan.requirements))
         self._stage = Stage.ENVIRONMENT
         try:
@@ -185,12 +186,13 @@ class Installation:
             if text:
                 self._line = text
                 self._collected += text.startswith("Collecting ")
+                self._unpacking = self._unpacking or text.startswith("Installing collected packages")
 
     def _progress(self) -> Progress:
-        packages = min(1.0, self._collected / self._expected)
+        packages = 1.0 if self._unpacking else min(0.9, self._collected / self._expected)
         fraction = {
             Stage.ENVIRONMENT: 0.01,
-            Stage.PACKAGES: 0.05 + 0.75 * packages + (0.1 if self._line.startswith("Installing ") else 0.0),
+            Stage.PACKAGES: 0.05 + 0.75 * packages,
             Stage.CHECK: 0.95,
             Stage.READY: 1.0,
         }[self._stage]
