@@ -114,6 +114,8 @@ class Incoming:
             raise InvalidArray(reason=f"the bytes have the hash {self._digest.hexdigest()}, not {sha256}")
         path = self._store.path(sha256)
         with _disk_full_named(self._store.folder):
+            if self._store.has(sha256):
+                return
             os.fsync(self._stream.fileno())
             self._stream.close()  # Windows doesn't rename open files
             path.parent.mkdir(exist_ok=True, mode=0o700)

@@ -28,7 +28,7 @@ def _register() -> None:
 
 def _die_with_parent() -> None:
     """Have Linux end this process with the service. Elsewhere the end of the pipe must do."""
-    if not sys.platform.startswith("linux"):
+    if sys.platform != "linux":
         return
     import ctypes
     import signal

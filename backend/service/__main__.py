@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to leave, or until nobody has needed the service for long. Returns the exit code."""
     options = _parser().parse_args(arguments)
     home = Home(options.home.absolute()) if options.home else default_home()
+    os.umask(0o077)  # prompts and pictures are their owner's business, wherever the home lies
     home.create()
     lock = FileLock(home.lock_file)
     if not lock.try_acquire():
@@ -103,7 +104,7 @@ def _serve(home: Home, database: Database, options: argparse.Namespace) -> None:
     )
     server = _Server(config, home=home, where=where, token=token, parts=parts, idle_exit_s=options.idle_exit_s)
     # uvicorn raises the signal that it obeyed once more when it is done; by then there is nothing left to do.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGBREAK,) if sys.platform == "win32" else ())):
         signal.signal(number, lambda _number, _frame: stop())
     log.info("serving %s on port %d as process %d", home.folder, port, os.getpid())
     try:

@@ -171,9 +171,9 @@ class _Routes:
     # ---- the service itself
 
     async def events(self, request: Request) -> Response:
-        since = _number(request, "since")
-        if since is None:
-            since = self._parts.database.revision()
+        since, newest = _number(request, "since"), self._parts.database.revision()
+        # A number from the future comes from another queue's past: this one was started anew.
+        since = newest if since is None else min(since, newest)
         self._parts.supervisor.warm()
         return StreamingResponse(self._lines(since), media_type="application/x-ndjson")
 

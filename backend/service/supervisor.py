@@ -28,6 +28,7 @@ class Limits:
 
     silence_s: float = 15.0  # without a beat from a worker that was ready
     start_silence_s: float = 180.0  # until Ready: importing torch from a cold disk holds Python's lock for long
+    start_s: float = 900.0  # until Ready, however lively it is
     cancel_s: float = 5.0  # between a cancel and the worker's obedience
     death_s: float = 5.0  # between a kill and the end of the pipe
     tick_s: float = 0.25
@@ -55,7 +56,8 @@ class Supervisor:
         self._worker: WorkerProcess | None = None
         self._ready = False
         self._device = ""
-        self._heard_at = 0.0  # monotonic, as the others
+        self._started_at = 0.0  # monotonic, as the others
+        self._heard_at = 0.0
         self._killed_at: float | None = None
         self._job_id: str | None = None
         self._cancelled_at: float | None = None
@@ -144,6 +146,8 @@ class Supervisor:
             self._kill(f"it ignored a cancel for {self._limits.cancel_s:.0f} s")
         elif now - self._heard_at > patience:
             self._kill(f"it gave no sign of life for {patience:.0f} s")
+        elif not self._ready and now - self._started_at > self._limits.start_s:
+            self._kill(f"it was not ready after {self._limits.start_s:.0f} s")
 
     def _dispatch(self) -> None:
         """Begin the next job if there is one and nothing is in its way."""
@@ -182,7 +186,8 @@ class Supervisor:
         def gone(worker: WorkerProcess, reason: str) -> None:
             loop.call_soon_threadsafe(self._gone, worker, reason)
 
-        self._ready, self._killed_at, self._heard_at = False, None, time.monotonic()
+        self._ready, self._killed_at = False, None
+        self._started_at = self._heard_at = time.monotonic()
         try:
             self._worker = WorkerProcess(self._command, on_frame=frame, on_gone=gone)
         except OSError as error:

@@ -2,12 +2,15 @@
 
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import wire
 from ..errors import BackendUnreachable, InvalidRequest
 from .home import Home
+
+_RENAME_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,20 @@ def _replace(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:
             stream.write(text)
-        Path(temporary).replace(path)
+        _rename(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    deadline = time.monotonic() + _RENAME_S
+    while True:
+        try:
+            temporary.replace(path)
+        except PermissionError:  # on Windows: a client has the old file open for the moment it takes to read it
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from service_process import alive, until
-from underpaint.protocol.client import Connection, Home, connect, ensure_running
+from underpaint.backend.service.__main__ import _listen
+from underpaint.protocol.client import Connection, Home, connect, ensure_running, run
 from underpaint.protocol.client import endpoint as endpoints
 from underpaint.protocol.client.endpoint import Endpoint
 from underpaint.protocol.errors import BackendNotInstalled, BackendNotStarted, BackendUnreachable
@@ -96,6 +97,21 @@ def test_it_outlives_who_started_it_and_holds_no_terminal(service):
     fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
     session, terminal = int(fields[3]), int(fields[4])
     assert (session, terminal) == (service.pid, 0)
+
+
+def test_small_answers_do_not_wait_for_acknowledgements(service):
+    connection = service.start()
+    with _listen() as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert connection._http.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_what_lies_in_the_home_is_its_owners_alone(service, told):
+    service.home.folder.mkdir(mode=0o755)
+    run(service.start(), told())
+    readable = [path for path in service.home.folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    assert [path.name for path in readable if path.suffix != ".log"] == []
 
 
 def test_an_endpoint_that_a_killed_service_left_does_not_mislead(service):
