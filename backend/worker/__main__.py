@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from ...protocol import arrays
 from ...protocol.arrays import UInt8Array
 from ..blobstore import BlobStore
-from ..pipe import Failed, Previewed, Ready, Reported, Run, Succeeded
-from .channel import Channel
+from ..pipe import Failed, Previewed, Ready, Reported, Succeeded
+from .channel import Channel, Waiting
 
 if TYPE_CHECKING:
     from .jobs import JobRunner
@@ -25,16 +25,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, required=True, help="the folder of local models")
     options = parser.parse_args(argv)
     channel = Channel(*_take_pipe())
+    _be_considerate()
     channel.start()
     runner = _runner(options.blobs, options.models)
     from .jobs import preload, versions
 
+    channel.busy_with = "Loading diffusers"
     channel.send(Ready(device=runner.plan.device_name, versions=versions()))
     preload()
+    channel.busy_with = ""
     while True:
-        run, token = channel.next_job()
-        _serve(channel, runner, run, token, options.blobs)
-        channel.forget(run.job_id)
+        job = channel.next_job()
+        channel.finish(job.run.job_id, _serve(channel, runner, job, options.blobs))
 
 
 def _take_pipe() -> tuple[BinaryIO, BinaryIO]:
@@ -46,11 +48,20 @@ def _take_pipe() -> tuple[BinaryIO, BinaryIO]:
     return incoming, outgoing
 
 
-def _runner(blobs: Path, models: Path) -> "JobRunner":
-    """Import torch and find the device."""
-    # cuBLAS gives the same numbers for the same input only with a workspace of its own; read at its first use.
+def _be_considerate() -> None:
+    """Leave the machine usable, and the numbers reproducible; before torch is imported, which reads all this."""
+    if hasattr(os, "nice"):
+        os.nice(5)  # whoever clicks something while a picture is made on the CPU goes first
+    # OpenMP threads that spin while they wait make a step 100 times slower once another program wants the cores
+    # (measured: 0.03 s against 4.4 s, two busy loops on two cores).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # cuBLAS gives the same numbers for the same input only with a workspace of its own.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _runner(blobs: Path, models: Path) -> "JobRunner":
+    """Import torch and find the device."""
     from .jobs import JobRunner
     from .memory import make_plan
 
@@ -58,9 +69,12 @@ def _runner(blobs: Path, models: Path) -> "JobRunner":
     return JobRunner(blobs=BlobStore(blobs), models=models, plan=make_plan())
 
 
-def _serve(channel: Channel, runner: "JobRunner", run: Run, token: threading.Event, blobs: Path) -> None:
-    """Run one job and say how it ended."""
+def _serve(channel: Channel, runner: "JobRunner", job: Waiting, blobs: Path) -> Succeeded | Failed:
+    """Run one job; how it ended."""
     from .failures import error_info, is_out_of_memory
+
+    run = job.run
+    waited_ms = 1000 * (time.perf_counter() - job.arrived)
 
     def on_preview(step: int, preview: UInt8Array) -> None:
         channel.send(Previewed(job_id=run.job_id, step=step), arrays.encode(preview))
@@ -72,7 +86,8 @@ def _serve(channel: Channel, runner: "JobRunner", run: Run, token: threading.Eve
             run.request,
             on_progress=lambda progress: channel.send(Reported(progress=progress)),
             on_preview=on_preview,
-            cancelled=token.is_set,
+            cancelled=job.cancelled.is_set,
+            waited_ms=waited_ms,
         )
     except Exception as error:
         # Whatever a job may raise is told to the service, and the next job is served.
@@ -85,8 +100,7 @@ def _serve(channel: Channel, runner: "JobRunner", run: Run, token: threading.Eve
         ended = Succeeded(job_id=run.job_id, result=result)
     if out_of_memory:
         runner.residents.clear()  # only now: the exception's traceback kept the tensors
-    channel.send(ended)
-
+    return ended
 
 
 if __name__ == "__main__":

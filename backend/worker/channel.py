@@ -4,11 +4,25 @@ import os
 import queue
 import sys
 import threading
+import time
+from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
-from ..pipe import Beat, Cancel, FromWorker, PipeBroken, Run, Shutdown, read_frame, write_frame
+from ...protocol.errors import JobCancelled
+from ...protocol.events import Progress
+from ...protocol.jobs import Phase
+from ..pipe import Beat, Cancel, Failed, FromWorker, PipeBroken, Reported, Run, Shutdown, read_frame, write_frame
 
 _BEAT_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A job that has come in."""
+
+    run: Run
+    cancelled: threading.Event  # set once the job is to stop, even before it began
+    arrived: float  # time.perf_counter()
 
 
 class Channel:
@@ -22,8 +36,12 @@ class Channel:
         self._incoming = incoming
         self._outgoing = outgoing
         self._writing = threading.Lock()
-        self._jobs: queue.SimpleQueue[tuple[Run, threading.Event]] = queue.SimpleQueue()
-        self._tokens: dict[str, threading.Event] = {}
+        self.busy_with = ""
+        """What a job that comes in now has to wait for, in words for its user."""
+        self._arrived: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+        self._jobs: dict[str, Waiting] = {}  # those that have come in and have not ended
+        self._begun: set[str] = set()
+        self._deciding = threading.Lock()  # over whether a job begins or is dropped
 
     def start(self) -> None:
         """Begin to listen and to beat, each in a thread of its own."""
@@ -38,13 +56,21 @@ class Channel:
         except OSError:
             _leave("the service closed the pipe", 0)
 
-    def next_job(self) -> tuple[Run, threading.Event]:
-        """Wait for a job. Its event is set once the job is to be cancelled, even before it began."""
-        return self._jobs.get()
+    def next_job(self) -> Waiting:
+        """Wait for a job."""
+        while True:
+            job = self._arrived.get()
+            with self._deciding:
+                if job.run.job_id in self._jobs:
+                    self._begun.add(job.run.job_id)
+                    return job
 
-    def forget(self, job_id: str) -> None:
-        """The job is over; a late Cancel for it means nothing."""
-        self._tokens.pop(job_id, None)
+    def finish(self, job_id: str, message: FromWorker) -> None:
+        """Say how a job ended. A late Cancel for it means nothing from here on."""
+        with self._deciding:
+            del self._jobs[job_id]
+            self._begun.discard(job_id)
+        self.send(message)
 
     def _listen(self) -> None:
         while True:
@@ -54,16 +80,32 @@ class Channel:
                 _leave(f"the pipe broke: {error}", 1)
             match None if frame is None else frame[0]:
                 case Run() as run:
-                    self._tokens[run.job_id] = threading.Event()
-                    self._jobs.put((run, self._tokens[run.job_id]))
+                    self._take(run)
                 case Cancel() as cancel:
-                    token = self._tokens.get(cancel.job_id)
-                    if token is not None:
-                        token.set()
+                    self._cancel(cancel.job_id)
                 case Shutdown() | None:
                     _leave("asked to leave", 0)
                 case other:
                     _leave(f"the service sent a {type(other).__name__}", 1)
+
+    def _take(self, run: Run) -> None:
+        job = Waiting(run=run, cancelled=threading.Event(), arrived=time.perf_counter())
+        self._jobs[run.job_id] = job
+        if self.busy_with:
+            self.send(Reported(progress=Progress(job_id=run.job_id, phase=Phase.LOAD, note=self.busy_with)))
+        self._arrived.put(job)
+
+    def _cancel(self, job_id: str) -> None:
+        """A job that hasn't begun ends here and now; a running one looks at its event after each step."""
+        with self._deciding:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return
+            job.cancelled.set()
+            if job_id in self._begun:
+                return
+            del self._jobs[job_id]
+        self.send(Failed(job_id=job_id, error=JobCancelled().info()))
 
     def _beat(self) -> None:
         waiting = threading.Event()

@@ -65,12 +65,17 @@ class JobRunner:
         on_progress: OnProgress,
         on_preview: OnPreview,
         cancelled: Callable[[], bool],
+        waited_ms: float = 0.0,
     ) -> JobResult:
-        """Do the job. Raises an UnderpaintError that says what is wrong, or whatever torch raises."""
+        """Do the job. Raises an UnderpaintError that says what is wrong, or whatever torch raises.
+
+        `waited_ms` is how long the job waited for this process to finish its imports; it counts as loading.
+        """
+        _stop_if(cancelled)
         _check_size(request.size)
         match request:
             case GenerateRequest():
-                return self._generate(job_id, request, on_progress, on_preview, cancelled)
+                return self._generate(job_id, request, on_progress, on_preview, cancelled, waited_ms)
             case ControlMapsRequest():
                 return self._control_maps(job_id, request, on_progress, cancelled)
             case _:
@@ -95,6 +100,7 @@ class JobRunner:
         on_progress: OnProgress,
         on_preview: OnPreview,
         cancelled: Callable[[], bool],
+        waited_ms: float,
     ) -> JobResult:
         _check_sampling(request)
         note = f"{TITLES[request.scheduler]}, {request.steps} steps, {self.plan.words}"
@@ -120,7 +126,7 @@ class JobRunner:
 
         started = time.perf_counter()
         checkpoint, nets = self._inspect(request)
-        inspecting_ms = 1000 * (time.perf_counter() - started)
+        waited_ms += 1000 * (time.perf_counter() - started)
         tell(Phase.CONDITIONING)
         maps, timings = self._condition(request, request.controls, checkpoint.family, cancelled)
         # A control that counts nothing costs nothing; its map is still made, to be looked at.
@@ -131,7 +137,7 @@ class JobRunner:
         ]
         started = time.perf_counter()
         pipeline = self.residents.pipeline(checkpoint, [net for _, _, net in used], announce)
-        loading = Timing(phase=Phase.LOAD, ms=inspecting_ms + 1000 * (time.perf_counter() - started))
+        loading = Timing(phase=Phase.LOAD, ms=waited_ms + 1000 * (time.perf_counter() - started))
         generated = generate(
             pipeline,
             checkpoint,

@@ -1,0 +1,81 @@
+"""What a request calls a model, to its folder: embedded, local, hub cache; or what to do instead."""
+
+from pathlib import Path
+
+import pytest
+from underpaint.backend.worker.models import references
+from underpaint.protocol.errors import ModelBroken, ModelMissing
+from underpaint.protocol.request import ControlKind
+
+
+def checkpoint(reference: str, models: Path, *, allow_download: bool = False) -> Path:
+    return references.checkpoint_folder(reference, models=models, allow_download=allow_download)
+
+
+def controlnet(reference: str, models: Path, *, beside: str = "") -> Path:
+    return references.controlnet_folder(
+        reference, kind=ControlKind.DEPTH, checkpoint=beside, models=models, allow_download=False
+    )
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache of the test's own, with one repository in it."""
+    import huggingface_hub.constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    repository = cache / "models--somebody--something"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("a" * 40)
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "model_index.json").write_text("{}")
+    return cache
+
+
+def test_the_empty_reference_is_the_embedded_checkpoint(models: Path) -> None:
+    folder = checkpoint("", models)
+    assert folder.parent == models / "embedded"
+    assert controlnet("", models) == folder / "controlnets" / "depth"
+
+
+def test_local_folders_by_path_and_by_name(models: Path) -> None:
+    assert checkpoint(str(models / "sdxl"), models) == models / "sdxl"
+    assert checkpoint("sdxl", models) == models / "sdxl"
+    assert controlnet("sdxl-depth", models, beside="sdxl") == models / "sdxl-depth"
+
+
+def test_a_hub_id_is_found_in_the_cache(hub: Path, tmp_path: Path) -> None:
+    folder = checkpoint("somebody/something", tmp_path)
+    assert folder.name == "a" * 40
+    assert hub in folder.parents
+
+
+def test_a_hub_id_that_is_not_there_says_what_to_do(hub: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="Allow the download") as caught:
+        checkpoint("somebody/else", tmp_path)
+    assert str(tmp_path / "somebody" / "else") in str(caught.value)
+
+
+def test_hf_hub_offline_wins_over_allow_download(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelMissing, match="HF_HUB_OFFLINE is set"):
+        checkpoint("somebody/else", tmp_path, allow_download=True)
+
+
+@pytest.mark.parametrize("reference", ["no-such-model", "/nowhere/at/all", "../..//x", "a/b/c"])
+def test_a_folder_that_is_not_there(hub: Path, tmp_path: Path, reference: str) -> None:
+    with pytest.raises(ModelMissing, match="no such folder"):
+        checkpoint(reference, tmp_path)
+
+
+def test_a_single_file_says_how_to_convert_it(tmp_path: Path) -> None:
+    (tmp_path / "v1-5.safetensors").touch()
+    with pytest.raises(ModelBroken, match="from_single_file"):
+        checkpoint(str(tmp_path / "v1-5.safetensors"), tmp_path)
+
+
+def test_another_checkpoint_needs_a_controlnet_of_its_own(models: Path) -> None:
+    with pytest.raises(ModelMissing, match="Choose a depth ControlNet"):
+        controlnet("", models, beside="sdxl")
