@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, help="the data folder (default: UNDERPAINT_HOME, else the user's)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for Qt to call back into Python
     app = QApplication(sys.argv[:1])
     app.setApplicationName("Underpaint")
     app.setApplicationDisplayName("Underpaint")

@@ -120,5 +120,10 @@ class ControlList(QWidget):
         self.changed.emit()
 
     def _show_state(self) -> None:
+        before: QWidget = self._passes
+        for row in self._rows:  # a new widget is the last one for the Tab key, wherever it stands
+            for part in row.parts:
+                QWidget.setTabOrder(before, part)
+                before = part
         self._empty.setVisible(not self._rows)
         self._maps.setEnabled(any(row.control.enabled for row in self._rows))

@@ -107,6 +107,18 @@ class ControlRow(Card):
             self._end.valueChanged,
         ):
             signal.connect(self._edited)
+        self.parts: tuple[QWidget, ...] = (
+            self._thumbnail,
+            self._enabled,
+            self._kind,
+            self._use,
+            remove,
+            *self._controlnet.parts,
+            self._scale,
+            self._start,
+            self._end,
+        )
+        """What the Tab key goes through."""
         first = QHBoxLayout()
         first.setSpacing(4)
         first.addWidget(self._enabled)

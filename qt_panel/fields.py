@@ -127,8 +127,10 @@ class ModelField(QWidget):
         edit.setClearButtonEnabled(True)
         edit.textChanged.connect(lambda: self.changed.emit())
         _describe(self._box, name, tooltip)
-        browse = tool_button("open", f"Choose the folder of the {name.lower()}")
+        browse = tool_button("open", f"Choose the folder of the {name}")
         browse.clicked.connect(self._browse)
+        self.parts: tuple[QWidget, ...] = (self._box, browse)
+        """What the Tab key goes through."""
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..protocol.arrays import ArrayRef
+from ..protocol.events import WorkerChanged
 from ..protocol.jobs import Job, JobState
 from ..protocol.request import ControlMapsRequest
 from . import words
@@ -39,10 +40,12 @@ def next_looked_at(table: JobTable, own: Collection[str], looked_at: str) -> str
     return looked_at
 
 
-def no_picture_words(job: Job) -> tuple[str, str]:
+def no_picture_words(job: Job, worker: WorkerChanged | None) -> tuple[str, str]:
     """A title and a line for a job that has no picture (yet)."""
     what = "Control maps" if isinstance(job.request, ControlMapsRequest) else "The picture"
     match job.state:
+        case JobState.QUEUED if words.is_starting(worker):
+            return "Starting…", "The backend loads PyTorch; it does so once."
         case JobState.QUEUED:
             return "Waiting in the queue", "It begins when the jobs before it are done."
         case JobState.RUNNING:

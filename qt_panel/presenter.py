@@ -189,7 +189,7 @@ class Presenter(QObject):
         """What to say where there is no picture."""
         job = self.job()
         if job is not None:
-            return no_picture_words(job)
+            return no_picture_words(job, self.table.worker)
         if self.looked_at in self._sending:
             return "Starting…", "The first preview comes with the first step."
         return (
@@ -244,6 +244,7 @@ class Presenter(QObject):
             self.table_changed.emit()
             if self.table.worker != before.worker:
                 self.link_changed.emit()
+                self.view_changed.emit()
 
     def _take_page(self, jobs: tuple[Job, ...], next_before: int | None) -> None:
         self._next_before = next_before
@@ -302,6 +303,8 @@ class Presenter(QObject):
                 self._preview_asked = False  # a preview may be gone by the time it is asked for
             case m.LoadJobs():
                 self._loading_jobs = False
+            case m.LoadPicture(ref=ref) if ref != self.plate():
+                pass  # of a thumbnail; the sign for "no picture" stays in its place
             case m.LoadPicture() | m.CancelJob() | m.FindRender():
                 if not isinstance(error, BackendError):
                     self.noticed.emit(Notice(topic=Topic.FILE, text=str(error)))

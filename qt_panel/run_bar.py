@@ -4,6 +4,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from ..protocol.events import WorkerChanged
 from ..protocol.jobs import JobState
 from . import words
 from .fields import ElidedLabel
@@ -57,7 +58,7 @@ class RunBar(QWidget):
         layout.addWidget(self._progress)
         layout.addWidget(self._words)
         self.addActions([self.generate, self.cancel])
-        self.show_progress(None, waiting=0, sending=False)
+        self.show_progress(None)
 
     @property
     def progress_words(self) -> str:
@@ -70,7 +71,9 @@ class RunBar(QWidget):
         self._go.setEnabled(ready)
         self._go.setToolTip("Make a picture (Ctrl+Return)" if ready else why_not)
 
-    def show_progress(self, row: JobRow | None, *, waiting: int, sending: bool) -> None:
+    def show_progress(
+        self, row: JobRow | None, *, waiting: int = 0, sending: bool = False, worker: WorkerChanged | None = None
+    ) -> None:
         """Show the job that runs (or waits first), and how many wait behind it."""
         busy = row is not None or sending
         self.cancel.setEnabled(busy)
@@ -84,7 +87,7 @@ class RunBar(QWidget):
             if row.progress.note:
                 text += f" · {row.progress.note}"
         else:
-            text = "Starting" if row.job.state is JobState.RUNNING else "Waiting in the queue"
+            text = "Starting" if row.job.state is JobState.RUNNING else words.queued(worker)
         if waiting:
             text += f" · {waiting} more waiting"
         self._progress.setVisible(busy)

@@ -261,7 +261,12 @@ class Window(QMainWindow):
     def _show_table(self) -> None:
         self.jobs.show_table(self.presenter.table)
         waiting = max(0, len(self.presenter.unended()) - 1)
-        self.run_bar.show_progress(self.presenter.progressing(), waiting=waiting, sending=self.presenter.sending)
+        self.run_bar.show_progress(
+            self.presenter.progressing(),
+            waiting=waiting,
+            sending=self.presenter.sending,
+            worker=self.presenter.table.worker,
+        )
 
     def _show_link(self) -> None:
         self.backend.show_link(self.presenter.link, self.presenter.table.worker)

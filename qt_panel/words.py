@@ -1,6 +1,6 @@
 """What the panel calls things, for people. Knows no Qt."""
 
-from ..protocol.events import Progress
+from ..protocol.events import Progress, WorkerChanged, WorkerState
 from ..protocol.jobs import Job, JobState, Phase
 from ..protocol.request import ControlKind, ControlMapsRequest, Detector, GenerateRequest, Scheduler
 from .job_table import JobRow
@@ -53,6 +53,16 @@ _PHASES = {
     Phase.DOWNLOAD: "Fetching the picture",
     Phase.WRITE_BACK: "Writing the picture back",
 }
+
+
+def is_starting(worker: WorkerChanged | None) -> bool:
+    """Whether jobs wait for the worker itself."""
+    return worker is not None and worker.state is WorkerState.STARTING
+
+
+def queued(worker: WorkerChanged | None) -> str:
+    """What a job that has not begun waits for."""
+    return "Loading PyTorch" if is_starting(worker) else "Waiting in the queue"
 
 
 def phase(progress: Progress) -> str:

@@ -116,7 +116,11 @@ def test_escape_cancels_within_a_step(qtbot: QtBot, open_window: OpenWindow, fak
 
 
 def test_the_passes_of_the_last_blender_render_are_used_where_they_are(
-    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot,
+    open_window: OpenWindow,
+    fake_service: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    artefact: Artefact,
 ) -> None:
     render = blender_request(fake_service)
     rendered = wait(fake_service, fake_service.submit(render, client="blender"))
@@ -141,6 +145,9 @@ def test_the_passes_of_the_last_blender_render_are_used_where_they_are(
     request = window.presenter.job().request
     assert request.controls == render.controls
     assert request.camera == render.camera
+    window.resize(1320, 860)
+    qtbot.wait(50)
+    window.grab().save(str(artefact("panel_passes.png")))
 
 
 def test_passes_of_another_size_are_refused_with_the_remedy(
@@ -259,7 +266,7 @@ def test_closing_while_a_picture_is_made_asks_and_leaves_it_running(
 ) -> None:
     window = open_window(fake_service.home)
     until_connected(qtbot, window)
-    generate(qtbot, window, Form(prompt="steps=60 pause=0.05", size=SIZE))
+    generate(qtbot, window, Form(prompt="steps=25 pause=0.05", size=SIZE))
     until_state(qtbot, window, JobState.RUNNING)
     job_id = window.presenter.looked_at
     window.close()

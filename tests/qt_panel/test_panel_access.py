@@ -1,0 +1,64 @@
+"""Whoever uses the keyboard or a screen reader finds everything; and a long list comes page by page."""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAccessible
+from PySide6.QtWidgets import QAbstractButton, QWidget
+from pytestqt.qtbot import QtBot
+from underpaint.protocol.client import Connection, Home, wait
+from underpaint.protocol.request import ControlKind, Extent, GenerateRequest
+from underpaint.qt_panel.form import ControlForm, Form
+from underpaint.qt_panel.link import LinkState
+from underpaint.qt_panel.window import Window
+
+WAIT_MS = 20_000
+
+
+def spoken(widget: QWidget) -> str:
+    """What a screen reader calls it."""
+    return QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name)
+
+
+def test_the_tab_key_reaches_every_field_once_and_each_has_a_name_and_a_tooltip(
+    qtbot: QtBot, open_window: Callable[[Home], Window], fake_service: Connection
+) -> None:
+    window = open_window(fake_service.home)
+    window.form_panel.fill(Form(controls=(ControlForm(), ControlForm(kind=ControlKind.CANNY))))
+    qtbot.wait(1)  # rows are shown when they are laid out
+    window.form_panel.focus_prompt()
+    visited: list[QWidget] = []
+    while (focused := window.focusWidget()) not in visited:
+        visited.append(focused)
+        qtbot.keyClick(focused, Qt.Key.Key_Tab)
+    names = [spoken(widget) for widget in visited]
+    assert all(names), [widget for widget in visited if not spoken(widget)]
+    assert names[:4] == ["Prompt", "Negative prompt", "Checkpoint", "Choose the folder of the Checkpoint"]
+    for name in ("Depth control image", "Conditioning scale", "Steps", "Seed", "Generate", "Picture", "Jobs"):
+        assert name in names
+    order = [names.index(name) for name in ("Add", "Depth control image", "Edges control image", "Width", "Generate")]
+    assert order == sorted(order), "the keyboard goes as the eye does"
+    without_tooltip = [
+        spoken(widget)
+        for widget in visited
+        if not widget.toolTip() and (isinstance(widget, QAbstractButton) or spoken(widget) not in ("Picture", "Jobs"))
+    ]
+    assert without_tooltip == []
+
+
+def test_a_long_job_list_comes_page_by_page(
+    qtbot: QtBot, open_window: Callable[[Home], Window], fake_service: Connection
+) -> None:
+    size = Extent(width=64, height=64)
+    for number in range(53):
+        job = fake_service.submit(GenerateRequest(prompt="steps=0", seed=number, size=size), client="script")
+    wait(fake_service, job)
+    window = open_window(fake_service.home)
+    qtbot.waitUntil(lambda: window.presenter.link.state is LinkState.CONNECTED, timeout=WAIT_MS)
+    assert window.jobs.model.rowCount() == 50
+    qtbot.wait(1)  # the view learns of its length when it is laid out
+    bar = window.jobs._view.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    qtbot.waitUntil(lambda: window.jobs.model.rowCount() == 53, timeout=WAIT_MS)
+    seeds = [row.job.request.seed for row in window.presenter.table.rows]
+    assert seeds == list(range(52, -1, -1))
