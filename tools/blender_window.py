@@ -94,9 +94,15 @@ def ensure_tree() -> Path:
     return TREE
 
 
-def run_blender(session: Path, arguments: Sequence[str], *, timeout_s: float = 180.0) -> str:
+def run_blender(
+    session: Path,
+    arguments: Sequence[str],
+    *,
+    environment: dict[str, str] | None = None,
+    timeout_s: float = 180.0,
+) -> str:
     """Run Blender without a window to its end, and give what it printed. Fails with it."""
-    command = [*_command(session, {}), "blender", *arguments]
+    command = [*_command(session, environment or {}), "blender", *arguments]
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
