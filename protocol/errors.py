@@ -5,7 +5,7 @@
     |  |- InvalidRequest, InvalidArray, InvalidSize, MissingControlImage
     |- SceneError          the Blender scene lacks something
     |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, NoArmature, UnmappedRig,
-    |     NothingSelected, NoUVMap, NoPicture
+    |     NothingSelected, NoUVMap, NotInView, NotEditable, NoPicture
     |- BackendError        no conversation with the backend
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
     |     InstallFailed, InstallOffline, InstallNeedsSpace
@@ -137,6 +137,22 @@ class NoUVMap(SceneError):
     code = "no_uv_map"
     sentence = (
         'The mesh "{object}" has no UV map. Make one with UV > Smart UV Project in Edit Mode, then project again.'
+    )
+
+
+class NotInView(SceneError):
+    code = "not_in_view"
+    sentence = (
+        "The picture's camera sees nothing of {objects}. Select meshes that are in the picture, "
+        "in front of others and shown in renders."
+    )
+
+
+class NotEditable(SceneError):
+    code = "not_editable"
+    sentence = (
+        'The object "{object}" is linked from another file and can\'t get a material here. '
+        "Make it local first, with Object > Library Override > Make or Object > Relations > Make Local."
     )
 
 
