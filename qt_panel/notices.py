@@ -8,6 +8,7 @@ from ..protocol.errors import (
     BackendNotInstalled,
     BackendNotStarted,
     BackendUnreachable,
+    DetectorMissing,
     InvalidSize,
     JobCancelled,
     JobError,
@@ -75,7 +76,7 @@ def of_job(error: UnderpaintError, job_id: str) -> Notice | None:
     if isinstance(error, JobCancelled):
         return None
     action = None
-    if isinstance(error, ModelMissing):
+    if isinstance(error, ModelMissing | DetectorMissing):
         action = Action.ALLOW_DOWNLOAD
     elif isinstance(error, JobError | BackendError):
         action = Action.RETRY

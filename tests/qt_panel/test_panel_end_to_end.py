@@ -17,6 +17,7 @@ from underpaint.protocol.request import (
     Camera,
     Control,
     ControlKind,
+    ControlMapsRequest,
     DepthPass,
     Extent,
     GenerateRequest,
@@ -275,6 +276,40 @@ def test_closing_while_a_picture_is_made_asks_and_leaves_it_running(
     assert not window.isVisible()
     assert fake_service.job(job_id).state is JobState.RUNNING
     assert wait(fake_service, fake_service.job(job_id)).state is JobState.SUCCEEDED
+
+
+def test_closing_while_the_backend_starts(qtbot: QtBot, open_window: OpenWindow, home: Home) -> None:
+    window = open_window(home)
+    assert window.presenter.link.state is LinkState.CONNECTING
+    window.close()
+    assert not window.isVisible()
+    assert not any(thread.isRunning() for thread in window._session._threads)
+
+
+def test_two_pictures_in_a_row_are_watched_one_after_the_other(
+    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
+) -> None:
+    window = open_window(fake_service.home)
+    until_connected(qtbot, window)
+    generate(qtbot, window, Form(prompt="first steps=8 pause=0.05", size=SIZE))
+    until_state(qtbot, window, JobState.RUNNING)
+    first = window.presenter.looked_at
+    generate(qtbot, window, Form(prompt="second steps=8 pause=0.05", size=SIZE))
+    qtbot.waitUntil(lambda: "1 more waiting" in window.run_bar.progress_words, timeout=WAIT_MS)
+    assert window.presenter.looked_at == first
+    qtbot.waitUntil(lambda: window.presenter.looked_at != first, timeout=WAIT_MS)
+    assert window.presenter.table.row(first).job.state is JobState.SUCCEEDED
+    assert window.presenter.job().request.prompt.startswith("second")
+    until_state(qtbot, window, JobState.SUCCEEDED)
+
+
+def test_the_maps_alone_can_be_looked_at_first(qtbot: QtBot, open_window: OpenWindow, fake_service: Connection) -> None:
+    window = open_window(fake_service.home)
+    until_connected(qtbot, window)
+    window.form_panel.fill(Form(size=SIZE, controls=(ControlForm(image=depth_map()),)))
+    qtbot.mouseClick(window.form_panel.controls._maps, Qt.MouseButton.LeftButton)
+    until_state(qtbot, window, JobState.SUCCEEDED)
+    assert isinstance(window.presenter.job().request, ControlMapsRequest)
 
 
 def test_a_file_dropped_on_the_window_becomes_a_control(

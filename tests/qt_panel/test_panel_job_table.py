@@ -7,6 +7,7 @@ from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import (
     BackendNotInstalled,
     BackendUnreachable,
+    DetectorMissing,
     InvalidSize,
     JobCancelled,
     ModelMissing,
@@ -200,6 +201,7 @@ def test_a_sound_link_says_what_the_worker_does() -> None:
     [
         (OutOfMemory(device="cpu"), Action.RETRY),
         (ModelMissing(model="x", reason="y"), Action.ALLOW_DOWNLOAD),
+        (DetectorMissing(detector="x", reason="y"), Action.ALLOW_DOWNLOAD),
         (BackendUnreachable(reason="x"), Action.RETRY),
     ],
 )
