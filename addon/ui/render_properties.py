@@ -21,7 +21,6 @@ class _RenderPanel:
 
 class UNDERPAINT_PT_render(_RenderPanel, bpy.types.Panel):
     bl_label = "Underpaint"
-    bl_order = -1  # above Blender's own panels that every engine has
 
     def draw_header_preset(self, _context: Any) -> None:
         UNDERPAINT_PT_presets.draw_panel_header(self.layout)

@@ -8,10 +8,10 @@ import bpy
 from .. import backend_state, colour, images
 from .. import camera as cameras
 from ..job_state import state as job
-from ..properties import DEFAULT_CONTROLS, icon_of
+from ..properties import DEFAULT_CONTROLS
 
 _POINTS_A_CHARACTER = 6.4  # of Blender's interface font, on average, at 72 dpi
-_MARGIN_POINTS = 70  # of a panel, an icon and the scroll bar
+_MARGIN_POINTS = 60  # of a panel, an icon and the scroll bar
 
 
 def paragraph(layout: Any, context: Any, text: str, *, icon: str = "NONE") -> None:
@@ -39,7 +39,7 @@ def checkpoint(layout: Any, context: Any) -> None:
     row.operator("underpaint.choose_model", text="", icon="FILE_FOLDER").target = "CHECKPOINT"
     column = layout.column()
     column.active = bpy.app.online_access
-    column.prop(settings, "allow_download")
+    column.prop(settings, "allow_download", text="Allow Download")
 
 
 def controls(layout: Any, context: Any) -> None:
@@ -60,11 +60,9 @@ def controls(layout: Any, context: Any) -> None:
     side.separator()
     side.menu("UNDERPAINT_MT_controls", text="", icon="DOWNARROW_HLT")
     if not settings.controls:
-        box = layout.box().column(align=True)
-        box.label(text="Without a list, the scene gives:")
-        line = box.row()
-        for default in DEFAULT_CONTROLS:
-            line.label(text=default.name, icon=icon_of(default.kind))
+        box = layout.box()
+        names = ", ".join(default.name.lower() for default in DEFAULT_CONTROLS)
+        paragraph(box, context, f"Without a list, the scene gives {names}.", icon="INFO")
         box.operator("underpaint.add_default_controls", icon="ADD")
         return
     side.separator()
@@ -86,7 +84,7 @@ def active_control(layout: Any, context: Any, item: Any) -> None:
     row = column.row(align=True)
     row.prop(item, "controlnet", placeholder="The checkpoint's own")
     row.operator("underpaint.choose_model", text="", icon="FILE_FOLDER").target = "CONTROLNET"
-    column.prop(item, "conditioning_scale", slider=True)
+    column.prop(item, "conditioning_scale", text="Scale", slider=True)
     part = column.column(align=True)
     part.prop(item, "start", text="Start")
     part.prop(item, "end", text="End")
@@ -98,7 +96,7 @@ def sampling(layout: Any, context: Any) -> None:
     layout.use_property_decorate = False
     column = layout.column()
     column.prop(settings, "steps")
-    column.prop(settings, "guidance_scale")
+    column.prop(settings, "guidance_scale", text="Guidance")  # the whole name doesn't fit beside its field
     column.prop(settings, "scheduler")
     seed(column, context)
 
