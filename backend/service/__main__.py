@@ -22,9 +22,10 @@ from ...protocol.client import endpoint
 from ...protocol.client.endpoint import Endpoint
 from ...protocol.client.file_lock import FileLock
 from ...protocol.client.home import Home, default_home
+from ...protocol.errors import DiskFull
 from ..blobstore import BlobStore
 from .app import Activity, Parts, build
-from .database import Database
+from .database import Database, UnusableDatabase
 from .hub import Hub
 from .supervisor import Limits, Supervisor
 
@@ -47,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with lock:
         _log_to(home)
-        database = Database(home.database)
+        try:
+            database = Database(home.database)
+        except (UnusableDatabase, DiskFull) as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
         try:
             _serve(home, database, options)
         except Exception:

@@ -56,8 +56,8 @@ _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 778, 4874, 1034  # extended codes t
 _JOB = "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result"
 
 
-class NewerDatabase(Exception):
-    """The file was written by a newer version of this program."""
+class UnusableDatabase(Exception):
+    """The file is damaged, or was written by a newer version of this program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Database:
     """Owns the connection; to be used from one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises NewerDatabase, DiskFull."""
+        """Open or make the file. Raises UnusableDatabase, DiskFull."""
         self._path = path
         with self._disk_full_named():
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
@@ -97,6 +97,13 @@ class Database:
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute("PRAGMA foreign_keys = ON")
                 self._migrate()
+            except sqlite3.DatabaseError as error:
+                self._db.close()
+                if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                    raise UnusableDatabase(
+                        f"The queue {path} is damaged ({error}). Move the file away to begin with an empty one."
+                    ) from error
+                raise
             except BaseException:
                 self._db.close()
                 raise
@@ -255,7 +262,10 @@ class Database:
     def _migrate(self) -> None:
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version > len(_MIGRATIONS):
-            raise NewerDatabase(f"{self._path} has format {version}, this program knows {len(_MIGRATIONS)}")
+            raise UnusableDatabase(
+                f"The queue {self._path} was written by a newer version (format {version}; this one knows"
+                f" {len(_MIGRATIONS)}). Update this program, or move the file away."
+            )
         for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
             self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 

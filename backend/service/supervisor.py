@@ -17,6 +17,7 @@ from .database import Database, Transition
 from .hub import Hub, Preview
 from .worker_process import WorkerProcess
 
+_MAX_FAILED_STARTS = 2
 _WARN_EVERY_S = 60.0  # a log that tells of a full disk shouldn't be what fills it
 
 log = logging.getLogger("underpaint.service")
@@ -56,6 +57,7 @@ class Supervisor:
         self._worker: WorkerProcess | None = None
         self._ready = False
         self._device = ""
+        self._failed_starts = 0  # in a row
         self._started_at = 0.0  # monotonic, as the others
         self._heard_at = 0.0
         self._killed_at: float | None = None
@@ -211,7 +213,7 @@ class Supervisor:
             case Beat():
                 pass  # having been heard is all it is for
             case Ready():
-                self._ready, self._device = True, message.device
+                self._ready, self._device, self._failed_starts = True, message.device, 0
                 log.info("the worker is ready on %s", message.device)
                 self._hub.tell_worker(WorkerState.READY, device=message.device)
                 self._dispatch()
@@ -269,10 +271,11 @@ class Supervisor:
         self._dispatch()
 
     def _never_ready(self, reason: str) -> None:
-        """A worker that can't even start must not leave the queue waiting for ever."""
+        """A worker that can't even start, twice in a row, must not leave the queue waiting for ever."""
         self._hub.tell_worker(WorkerState.STOPPED, reason=reason)
+        self._failed_starts += 1
         job = self._database.next_queued()
-        if job is not None:
+        if job is not None and self._failed_starts >= _MAX_FAILED_STARTS:
             error = WorkerFailed(reason=f"the worker did not start, {reason}", log=self._worker_log).info()
             self._end(Transition(job_id=job.id, to=JobState.FAILED, at=time.time(), error=error))
 

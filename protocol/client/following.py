@@ -1,5 +1,6 @@
 """A job from its submission to its end, for callers who wait."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -29,11 +30,16 @@ def run(
     """Submit a request and wait for its end; the job that succeeded.
 
     `on_event` is told every event, other jobs' too. `cancelled` is asked at least every 50 ms; once it
-    says True the job is cancelled. Raises the job's own error, JobCancelled, JobInterrupted, and
-    BackendUnreachable when the service is gone and not back within a few seconds: it never hangs.
+    says True the job is cancelled, and so it is when a callback raises. Raises the job's own error,
+    JobCancelled, JobInterrupted, and BackendUnreachable when the service is gone and not back within a
+    few seconds: it never hangs.
     """
     job = connection.submit(request, client=client)
-    return wait(connection, job, on_event=on_event, cancelled=cancelled)
+    try:
+        return wait(connection, job, on_event=on_event, cancelled=cancelled)
+    except BaseException:  # Ctrl-C, or a callback that raised: nobody waits for the job any more
+        _abandon(connection, job.id)
+        raise
 
 
 def wait(
@@ -83,6 +89,12 @@ def _follow(connection: Connection, job: Job, on_event: OnEvent | None, cancelle
                 if job.state.ended:
                     return job
     raise BackendUnreachable(reason="the events ended")
+
+
+def _abandon(connection: Connection, job_id: str) -> None:
+    """Have the backend not work for nobody; a job that has ended, or a backend that is gone, needs nothing."""
+    with contextlib.suppress(UnderpaintError), connection.another(timeout_s=_PROBE_S) as other:
+        other.cancel(job_id)
 
 
 def _find_again(connection: Connection, job_id: str, cancelled: Cancelled | None) -> Job:

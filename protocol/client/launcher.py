@@ -1,13 +1,14 @@
 """Finding the service, and starting it when there is none."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import BackendNotInstalled, BackendNotStarted, BackendUnreachable
+from ..errors import BackendNotInstalled, BackendNotStarted, BackendUnreachable, DiskFull
 from .connection import Connection
 from .file_lock import FileLock
 from .home import Home, default_home
@@ -15,6 +16,7 @@ from .home import Home, default_home
 _HELLO_TIMEOUT_S = 3.0
 _POLL_S = 0.02
 _TAIL_BYTES = 2000
+_NEEDED_BYTES = 1 << 20  # for the queue and the logs, to begin with
 
 # Held so that a service that ended is reaped by the next start, and isn't a zombie under a long-lived Blender.
 _started: list[subprocess.Popen[bytes]] = []
@@ -26,7 +28,7 @@ def backend_python(home: Home) -> Path:
     Raises BackendNotInstalled, naming where it looked.
     """
     chosen = os.environ.get("UNDERPAINT_BACKEND_PYTHON")
-    python = Path(chosen) if chosen else home.python
+    python = Path(chosen).absolute() if chosen else home.python  # the service starts in another folder
     if not python.is_file():
         raise BackendNotInstalled(python=python)
     return python
@@ -45,7 +47,7 @@ def ensure_running(
 ) -> Connection:
     """A conversation with the user's service; it is started, apart from this process, if none runs.
 
-    Raises BackendNotInstalled, BackendNotStarted (with what it printed), TokenRefused, VersionMismatch.
+    Raises BackendNotInstalled, BackendNotStarted (with what it printed), DiskFull, TokenRefused, VersionMismatch.
     """
     home = home or default_home()
     try:
@@ -54,15 +56,18 @@ def ensure_running(
         pass  # there is none, or the file is one that a killed service left: start one
     deadline = time.monotonic() + timeout_s
     python = backend_python(home)
-    home.create()
-    with FileLock(home.launch_lock_file) as lock:
-        if not lock.acquire(timeout_s):
-            raise BackendNotStarted(reason="another program has been starting it for too long", log=home.start_log)
-        try:
-            return connect(home)  # whoever had the lock before us has started it
-        except BackendUnreachable:
-            process = _start(home, python, service_arguments)
-        return _await(home, process, deadline)
+    try:
+        home.create()
+        with FileLock(home.launch_lock_file) as lock:
+            if not lock.acquire(timeout_s):
+                raise BackendNotStarted(reason="another program is starting it for too long", log=home.start_log)
+            try:
+                return connect(home)  # whoever had the lock before us has started it
+            except BackendUnreachable:
+                process = _start(home, python, service_arguments)
+            return _await(home, process, deadline)
+    except OSError as error:
+        raise _failure(home, str(error)) from error
 
 
 def _start(home: Home, python: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -72,19 +77,16 @@ def _start(home: Home, python: Path, arguments: Sequence[str]) -> subprocess.Pop
     command = [str(python), "-P", str(bootstrap), "service", "--home", str(home.folder), *arguments]
     _started[:] = [process for process in _started if process.poll() is None]
     with home.start_log.open("wb") as log:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=home.folder,
-                env=_environment(),
-                start_new_session=sys.platform != "win32",
-                creationflags=_detached_flags(),
-            )
-        except OSError as error:
-            raise BackendNotStarted(reason=str(error), log=home.start_log) from error
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=home.folder,
+            env=_environment(),
+            start_new_session=sys.platform != "win32",
+            creationflags=_detached_flags(),
+        )
     _started.append(process)
     return process
 
@@ -98,9 +100,17 @@ def _await(home: Home, process: subprocess.Popen[bytes], deadline: float) -> Con
         except BackendUnreachable as error:
             reason = f"it did not answer in time ({error.details['reason']})"
         if code:  # it fell; one that finds another service on the home leaves with 0
-            raise BackendNotStarted(reason=_tail(home.start_log) or f"it left with code {code}", log=home.start_log)
+            raise _failure(home, _tail(home.start_log) or f"it left with code {code}")
         time.sleep(_POLL_S)
     raise BackendNotStarted(reason=reason, log=home.start_log)
+
+
+def _failure(home: Home, reason: str) -> BackendNotStarted | DiskFull:
+    """Why it did not start; a full disk is looked for, because a log can't be written to one."""
+    existing = next(folder for folder in (home.folder, *home.folder.parents) if folder.exists())
+    if shutil.disk_usage(existing).free < _NEEDED_BYTES:
+        return DiskFull(path=home.folder)
+    return BackendNotStarted(reason=reason, log=home.start_log)
 
 
 def _tail(log: Path) -> str:

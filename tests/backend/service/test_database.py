@@ -3,7 +3,7 @@
 import sqlite3
 
 import pytest
-from underpaint.backend.service.database import Database, NewerDatabase, Transition
+from underpaint.backend.service.database import Database, Transition, UnusableDatabase
 from underpaint.protocol.errors import DiskFull, JobConflict, JobUnknown, OutOfMemory
 from underpaint.protocol.jobs import JobState, JobSubmission
 from underpaint.protocol.request import Extent, GenerateRequest
@@ -128,7 +128,7 @@ def test_a_database_from_the_future_is_left_alone(path):
     with sqlite3.connect(path) as raw:
         raw.execute("PRAGMA user_version = 99")
     raw.close()
-    with pytest.raises(NewerDatabase, match="99"):
+    with pytest.raises(UnusableDatabase, match="99"):
         Database(path)
 
 

@@ -56,6 +56,15 @@ def test_an_array_too_many_is_refused_and_leaves_no_trace(small_disk):
     connection.upload(np.zeros((64, 64), np.float32))
 
 
+def test_a_service_that_cannot_start_for_lack_of_space_says_so(small_disk):
+    small_disk.home.create()
+    filler = fill(small_disk)
+    with pytest.raises(DiskFull, match="small"):
+        small_disk.start()
+    filler.unlink()
+    assert small_disk.start().hello()
+
+
 def test_a_job_that_cannot_be_recorded_is_refused_and_can_be_submitted_later(small_disk, told):
     connection = small_disk.start()
     filler = fill(small_disk)

@@ -109,6 +109,19 @@ def test_a_running_job_is_cancelled(connection, told):
     assert connection.jobs(limit=1).jobs[0].state is JobState.CANCELLED
 
 
+def test_a_job_that_nobody_waits_for_any_more_is_cancelled(connection, told):
+    class OutOfPaint(Exception):
+        pass
+
+    def on_event(event):
+        if isinstance(event, Progress):
+            raise OutOfPaint
+
+    with pytest.raises(OutOfPaint):
+        run(connection, told("steps=1 then=hang"), on_event=on_event)
+    until(lambda: connection.jobs(limit=1).jobs[0].state is JobState.CANCELLED)
+
+
 def test_a_queued_job_is_cancelled_and_never_begun(connection, told):
     first = connection.submit(told("then=hang"))
     second = connection.submit(told())

@@ -154,8 +154,16 @@ def test_a_service_that_falls_at_its_start_is_quoted(tmp_path, monkeypatch):
     home = Home(tmp_path / "home")
     home.create()
     home.database.write_bytes(b"this is no database" * 100)
-    with pytest.raises(BackendNotStarted, match="not a database"):
+    with pytest.raises(BackendNotStarted, match=r"queue\.sqlite3 is damaged .*Move the file away"):
         ensure_running(home)
+    assert home.database.read_bytes().startswith(b"this is no database")
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNDERPAINT_BACKEND_PYTHON", sys.executable)
+    (tmp_path / "file").touch()
+    with pytest.raises(BackendNotStarted, match="file"):
+        ensure_running(Home(tmp_path / "file" / "home"))
 
 
 def test_a_service_that_nobody_needs_leaves(service):
