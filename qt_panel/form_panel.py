@@ -26,6 +26,7 @@ from .fields import Choice, FloatField, IntField, ModelField, PromptField, headi
 from .form import MAX_SEED, MAX_SIDE, MIN_SIDE, SIZE_STEP, Form, misfit, nearest_size
 
 _SIZES = ((512, 512), (512, 768), (768, 512), (768, 768), (1024, 1024), (832, 1216), (1216, 832))
+_MIN_WIDTH_PX = 416  # room for a control, whether there is one or not, so that nothing moves with the first
 _ROLL = 2**31 - 1  # new seeds stay within what Blender's seed field holds
 
 
@@ -104,7 +105,7 @@ class FormPanel(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         # Nothing scrolls sideways: the form is as wide as its widest row, and its scroll bar beside it.
         inside = self.widget()
-        width = inside.minimumSizeHint().width() if inside is not None else 0
+        width = max(inside.minimumSizeHint().width() if inside is not None else 0, _MIN_WIDTH_PX)
         return QSize(width + self.verticalScrollBar().sizeHint().width(), 200)
 
     def _build(self) -> None:

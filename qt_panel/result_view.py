@@ -95,8 +95,9 @@ class ResultView(QWidget):
             self._buttons = [self._plate_button(plate) for plate in plates]
             for index, button in enumerate(self._buttons):
                 self._strip.insertWidget(index, button)
-        for plate, button in zip(self._plates, self._buttons, strict=True):
-            button.setChecked(plate.ref == current)
+        refs = [plate.ref for plate in self._plates]  # two controls may have been shown the same image
+        if current in refs:
+            self._buttons[refs.index(current)].setChecked(True)
         self._strip_area.setVisible(len(self._plates) > 1)
 
     def reserve_strip(self, reserved: bool) -> None:

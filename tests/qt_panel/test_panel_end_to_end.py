@@ -234,6 +234,21 @@ def test_a_killed_service_is_back_by_itself(qtbot: QtBot, open_window: OpenWindo
     assert window.messages.notices == ()
 
 
+def test_a_job_whose_service_dies_is_taken_up_again_and_can_still_be_cancelled(
+    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
+) -> None:
+    window = open_window(fake_service.home)
+    until_connected(qtbot, window)
+    generate(qtbot, window, Form(prompt="steps=500 pause=0.1", size=SIZE))
+    until_state(qtbot, window, JobState.RUNNING)
+    os.kill(fake_service.endpoint.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: window.presenter.link.state is not LinkState.CONNECTED, timeout=WAIT_MS)
+    until_connected(qtbot, window)
+    assert window.presenter.progressing() is not None
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    until_state(qtbot, window, JobState.CANCELLED)
+
+
 def test_a_service_that_was_stopped_stays_so_until_it_is_needed(
     qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
 ) -> None:

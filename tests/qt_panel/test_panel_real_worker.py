@@ -63,7 +63,12 @@ def test_a_picture_by_the_real_worker(
     assert pixels.std() > 1, "the picture is not one flat colour"
     assert Phase.STEP in phases
     assert any(previews), "steps were shown live"
-    depth, canny = (window.presenter.gallery.pixels(ref) for ref in job.result.control_maps)
+
+    def maps() -> list[object]:
+        return [window.presenter.gallery.pixels(ref) for ref in job.result.control_maps]
+
+    qtbot.waitUntil(lambda: all(pixels is not None for pixels in maps()), timeout=WAIT_MS)
+    depth, canny = maps()
     assert np.array_equal(depth, hill().pixels)
     assert set(np.unique(canny)) == {0, 255}
 
