@@ -1,5 +1,6 @@
 """Solid shapes for the demo: bevelled boards, turned and lofted bodies, bent leaves; metres, z up."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +58,7 @@ class Solid:
             a, b, c = Vector(first), Vector(second), Vector(centre)
             angles = (2 * math.pi * i / sides for i in range(sides))
             loops.append([part.verts.new(c + a * math.cos(t) + b * math.sin(t)) for t in angles])
-        for lower, upper in zip(loops, loops[1:], strict=False):
+        for lower, upper in itertools.pairwise(loops):
             for i in range(sides):
                 j = (i + 1) % sides
                 part.faces.new((lower[i], lower[j], upper[j], upper[i]))
@@ -79,7 +80,7 @@ class Solid:
             fold = half * 0.35
             rows.append([(out, -half, up + fold), (out, 0.0, up), (out, half, up + fold)])
         verts = [[part.verts.new(point) for point in row] for row in rows]
-        for lower, upper in zip(verts, verts[1:], strict=False):
+        for lower, upper in itertools.pairwise(verts):
             for i in range(2):
                 part.faces.new((lower[i], upper[i], upper[i + 1], lower[i + 1]))
         bmesh.ops.solidify(part, geom=part.faces[:], thickness=0.0015)

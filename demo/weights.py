@@ -35,7 +35,7 @@ _RADII_M = {  # how thick the figure is about a bone, in the metarig's own metre
 _PARTS = {  # which bones may move which part
     "Jumper": ("DEF-spine", "DEF-shoulder", "DEF-upper_arm", "DEF-forearm"),
     "Trousers": ("DEF-spine", "DEF-thigh", "DEF-shin"),
-    "Shoes": ("DEF-shin", "DEF-foot", "DEF-toe"),
+    "Shoes": ("DEF-foot", "DEF-toe"),
     "Skin": ("DEF-spine", "DEF-forearm", "DEF-hand", "DEF-palm", "DEF-f_", "DEF-thumb"),
     "Hair": ("DEF-spine.006",),
 }
