@@ -2,7 +2,7 @@
 
 The drawing rules (ellipses for limbs at 0.6 of their colour, discs for joints on top, one person after
 another) and the colours are those of the OpenPose annotator of ControlNet v1.1 and controlnet-aux, told in
-docs/conventions.md, "OpenPose / DWPose". Written from those facts.
+docs/conventions.md, "OpenPose". Written from those facts.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Which control image a family's ControlNet of a kind expects: one row each.
 
-A wrong convention is one wrong row here and not a hunt. Sources: docs/conventions.md, "Control image
-conventions", which names the annotator code or model card behind each number.
+A wrong convention is one wrong row here and not a hunt. Sources: docs/conventions.md,
+which names the annotator code or model card behind each number.
 """
 
 from dataclasses import dataclass

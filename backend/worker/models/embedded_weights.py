@@ -38,16 +38,16 @@ _CENTRE[1, 1] = 1
 _FACTORS = np.asarray(FAMILIES[FamilyId.SD15].latent_rgb, np.float32)  # (4 latents, RGB)
 _LATENTS_FROM_RGB = np.linalg.pinv(_FACTORS.astype(np.float64)).T.astype(np.float32)  # (4, 3)
 
-_GROUND = (-0.42, -0.38, -0.25)  # RGB, -1..1: the picture without any control
+_GROUND = (-0.30, -0.26, -0.14)  # RGB, -1..1: the picture without any control
 
 # What a hint adds to the picture: RGB = gain @ (hint - neutral), hint 0..1. Neutral is a map's background.
 _HINTS: dict[ControlKind, tuple[tuple[float, float, float], tuple[tuple[float, float, float], ...]]] = {
     # near is light and warm
-    ControlKind.DEPTH: ((0.0, 0.0, 0.0), ((0.35, 0.35, 0.35), (0.29, 0.29, 0.29), (0.18, 0.18, 0.18))),
+    ControlKind.DEPTH: ((0.0, 0.0, 0.0), ((0.36, 0.36, 0.36), (0.30, 0.30, 0.30), (0.19, 0.19, 0.19))),
     # lit from above left, with the bluish shade of a sky
     ControlKind.NORMAL: ((0.502, 0.502, 1.0), ((0.75, 0.65, 0.10), (0.60, 0.75, 0.05), (0.45, 0.70, -0.25))),
     # sticks in their own colours
-    ControlKind.OPENPOSE: ((0.0, 0.0, 0.0), ((1.3, 0.0, 0.0), (0.0, 1.2, 0.0), (0.0, 0.0, 1.4))),
+    ControlKind.OPENPOSE: ((0.0, 0.0, 0.0), ((0.9, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 1.0))),
     # lines drawn dark
     ControlKind.CANNY: ((0.0, 0.0, 0.0), ((-0.30, -0.30, -0.30), (-0.28, -0.28, -0.28), (-0.22, -0.22, -0.22))),
 }
@@ -100,12 +100,12 @@ def _arrange_unet(tensors: _Tensors) -> None:
             shortcut[channel, width + 4 + latent] = -sign
             bias[channel] = -sign * ground[latent]
         bias[4 * latent + 2], bias[4 * latent + 3] = _CONSTANT, -_CONSTANT
-    tensors[last + "conv2.weight"][:16] *= 0.10
-    tensors["up_blocks.3.attentions.1.proj_out.weight"][:16] *= 0.10
+    tensors[last + "conv2.weight"][:16] *= 0.06
+    tensors["up_blocks.3.attentions.1.proj_out.weight"][:16] *= 0.06
 
     tensors["conv_norm_out.weight"][:16] = _CONSTANT / math.sqrt(2)
     conv_out = tensors["conv_out.weight"]
-    conv_out *= 0.05
+    conv_out *= 0.03
     conv_out[:, :16] = 0
     for latent in range(4):
         conv_out[latent, 4 * latent], conv_out[latent, 4 * latent + 1] = _CENTRE, -_CENTRE
@@ -172,7 +172,7 @@ def _arrange_decoder(tensors: _Tensors) -> None:
                 weight[index, index] = _BLUR if index in values else _CENTRE
     tensors["decoder.conv_norm_out.weight"][:12] = _CONSTANT / math.sqrt(2)
     conv_out = tensors["decoder.conv_out.weight"]
-    conv_out *= 0.04
+    conv_out *= 0.03
     conv_out[:, :12] = 0
     for channel in range(3):
         conv_out[channel, 4 * channel], conv_out[channel, 4 * channel + 1] = _CENTRE, -_CENTRE
