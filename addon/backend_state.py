@@ -80,12 +80,17 @@ def on_device(device: str) -> None:
     _state = replace(_state, running=True, installed=True, device=device, problem="")
 
 
+_REGIONS = {"VIEW_3D": "UI", "IMAGE_EDITOR": "UI", "PROPERTIES": "WINDOW", "PREFERENCES": "WINDOW"}
+"""Where our panels are, by the editor's type; the scene and the image beside them needn't be drawn for them."""
+
+
 def redraw() -> None:
     """Have Blender draw the panels that show the backend or its jobs."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in {"PROPERTIES", "VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}:
-                area.tag_redraw()
+            for region in area.regions:
+                if region.type == _REGIONS.get(area.type):
+                    region.tag_redraw()
 
 
 def _look_and_tell() -> None:

@@ -21,24 +21,10 @@ from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind, Extent
 from . import camera as cameras
 from . import capture as captures
-from . import colour, main_thread, passes
+from . import colour, main_thread, passes, png
 from .generation import Outcome, Settings, generate
 from .passes import COMBINED, CONTROL_PASSES, NORMAL, RawPasses
-
-_WORDS = {
-    Phase.CAPTURE: "Reading the scene's passes",
-    Phase.CONVERT: "Reading the scene's passes",
-    Phase.UPLOAD: "Sending the passes",
-    Phase.QUEUE: "Waiting for the backend",
-    Phase.LOAD: "Loading the models",
-    Phase.CONDITIONING: "Making the control maps",
-    Phase.ENCODE: "Reading the prompt",
-    Phase.STEP: "Painting",
-    Phase.DECODE: "Decoding the picture",
-    Phase.STORE: "Storing the picture",
-    Phase.DOWNLOAD: "Fetching the picture",
-    Phase.WRITE_BACK: "Showing the picture",
-}
+from .words import PHASES
 
 last_timings: tuple[Timing, ...] = ()
 """Of the newest picture this engine made, write-back included; for reports and the panel."""
@@ -177,7 +163,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         last_timings = (*outcome.timings, Timing(phase=Phase.WRITE_BACK, ms=(time.perf_counter() - began) * 1e3))
         if settings.keep_image and not self.is_animation:
             timings = last_timings
-            main_thread.post(lambda: _keep(outcome, timings))
+            packed = png.encoded(outcome.picture)  # here, as the main thread has the interface to draw
+            main_thread.post(lambda: _keep(outcome, timings, packed))
         self._done(settings, outcome, exact=exact)
 
     def _done(self, settings: Settings, outcome: Outcome, *, exact: bool) -> None:
@@ -194,7 +181,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             )
 
     def _progress(self, phase: Phase, progress: Progress | None = None) -> None:
-        words = _WORDS[phase]
+        words = PHASES[phase]
         if progress is not None:
             self.update_progress(progress.fraction)
             if phase is Phase.STEP and progress.steps:
@@ -222,10 +209,10 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self.report({"ERROR"}, message)
 
 
-def _keep(outcome: Outcome, timings: tuple[Timing, ...]) -> None:
+def _keep(outcome: Outcome, timings: tuple[Timing, ...], packed: bytes) -> None:
     from . import images
 
-    images.new_result(outcome.picture, outcome.request, timings=timings)
+    images.new_result(outcome.picture, outcome.request, timings=timings, packed=packed)
 
 
 def _with_outcome(raw: RawPasses, outcome: Outcome | None, *, transparent: bool) -> dict[str, Float32Array]:

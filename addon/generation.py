@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import bpy
 import numpy as np
 
 from ..protocol import client
@@ -62,6 +63,7 @@ class Settings:
     seed: int
     use_preview: bool
     keep_image: bool
+    allow_download: bool = False  # of models named by their hub id; never without the user's word
 
     @classmethod
     def from_scene(cls, scene: Any) -> "Settings":
@@ -79,6 +81,7 @@ class Settings:
             guidance_scale=group.guidance_scale,
             scheduler=Scheduler[group.scheduler],
             seed=group.seed,
+            allow_download=group.allow_download and bpy.app.online_access,
             use_preview=group.use_preview,
             keep_image=group.keep_image,
         )
@@ -148,6 +151,7 @@ def build_request(settings: Settings, capture: Capture, upload: Callable[[AnyArr
         guidance_scale=settings.guidance_scale,
         scheduler=settings.scheduler,
         seed=settings.seed,
+        allow_download=settings.allow_download,
         camera=capture.camera,
     )
 

@@ -61,8 +61,8 @@ def controls(layout: Any, context: Any) -> None:
     side.menu("UNDERPAINT_MT_controls", text="", icon="DOWNARROW_HLT")
     if not settings.controls:
         box = layout.box()
-        names = ", ".join(default.name.lower() for default in DEFAULT_CONTROLS)
-        paragraph(box, context, f"Without a list, the scene gives {names}.", icon="INFO")
+        *most, last = (default.name.lower() for default in DEFAULT_CONTROLS)
+        paragraph(box, context, f"Without a list, the scene gives {', '.join(most)} and {last}.", icon="INFO")
         box.operator("underpaint.add_default_controls", icon="ADD")
         return
     side.separator()
@@ -158,6 +158,10 @@ def backend(layout: Any, context: Any) -> None:
 
 def generate(layout: Any, context: Any) -> None:
     """The button, or the progress in its place, and how the last job ended."""
+    if not backend_state.current().installed:
+        box = layout.box()
+        paragraph(box, context, "The backend, which paints, is not installed yet.", icon="INFO")
+        box.operator("underpaint.open_preferences", text="Install Backend…", icon="IMPORT")
     if job.running:
         row = layout.row(align=True)
         row.scale_y = 1.4
