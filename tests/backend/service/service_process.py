@@ -45,7 +45,7 @@ class Service:
         """Have the launcher start or find it."""
         command = [sys.executable, str(FAKE_WORKER), "--blobs", str(self.home.blobs), "--start", worker]
         arguments = ["--worker-command", json.dumps(command), "--idle-exit-s", str(idle_exit_s)]
-        arguments += ["--silence-s", "1.5", "--cancel-s", "0.5"]
+        arguments += ["--silence-s", "3", "--cancel-s", "0.5"]
         if self.connection is not None:
             self.connection.close()
         self.connection = ensure_running(self.home, service_arguments=arguments)

@@ -181,3 +181,11 @@ def test_a_listener_keeps_it_from_leaving(service):
     assert alive(service.pid)
     events.close()
     until(lambda: not alive(service.pid))
+
+
+def test_the_service_is_light():
+    script = (
+        "import sys; import underpaint.backend.service.__main__; print(*{m.partition('.')[0] for m in sys.modules})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "diffusers", "transformers", "PIL", "cv2", "bpy", "PySide6"} & set(loaded)
