@@ -27,7 +27,7 @@ ARTEFACTS = ROOT / "tests" / "artefacts"
 def backend_python() -> Path:
     """The interpreter with the backend's packages: the one named in the environment, or the project's own."""
     chosen = os.environ.get("UNDERPAINT_BACKEND_PYTHON")
-    return Path(chosen) if chosen else ROOT / ".venvs" / "backend" / "bin" / "python"
+    return Path(chosen) if chosen else ROOT / ".venvs" / "main" / "bin" / "python"
 
 
 @pytest.fixture(autouse=True)
