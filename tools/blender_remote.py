@@ -12,6 +12,8 @@ from pathlib import Path
 
 import bpy
 
+bpy.context.preferences.view.show_splash = False
+
 CALLS = Path(sys.argv[sys.argv.index("--") + 1])
 
 

@@ -1,16 +1,12 @@
 """The zip that people install, built once, and one service for all the Blenders, as on a user's computer."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import build_extension
 import pytest
 from underpaint.protocol.client import Home, connect
 from underpaint.protocol.errors import BackendUnreachable
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
-import build_extension
 
 
 @pytest.fixture(scope="session")
