@@ -61,10 +61,10 @@ def bake_view(mesh: Triangles, view: View, size: int, *, limit_deg: float = 75.0
     colour = np.zeros((size * size, 3), np.float32)
     weight = np.zeros(size * size, np.float32)
     triangle = np.full(size * size, -1, np.int32)
-    claims = np.zeros(size * size, np.int32)
+    claims = np.zeros(size * size, np.intp)
     normals = _normals(mesh)
     for batch in hits(mesh.uv, size):
-        np.add.at(claims, batch.texel[batch.inside], 1)
+        claims += np.bincount(batch.texel[batch.inside], minlength=size * size)
         triangle[batch.texel] = np.where(weight[batch.texel] > 0, triangle[batch.texel], batch.triangle)
         for start in range(0, len(batch.texel), _HITS_AT_ONCE):
             part = _part(batch, slice(start, start + _HITS_AT_ONCE))

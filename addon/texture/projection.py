@@ -19,7 +19,8 @@ from . import material
 from .bake import BakedView, View, bake_view, grow
 from .meshes import Mesh, read
 
-# One view has no better one to leave grazing surfaces to: they are painted almost to the silhouette.
+# One view has no better one to leave grazing surfaces to: they are painted almost to the silhouette, with
+# colours that are stretched beyond 75 degrees.
 _LIMIT_DEG = 85.0
 # Texels by which what is seen spreads over its own surface, where the camera saw an edge's mixed pixels.
 _SPREAD = 8
