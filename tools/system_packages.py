@@ -65,7 +65,8 @@ class PackagesMissing(SystemExit):
 
 def missing_packages() -> list[str]:
     """Debian packages for what this system lacks."""
-    missing = [package for name, package in _LIBRARIES.items() if name not in _loadable()]
+    loadable = _loadable()
+    missing = [package for name, package in _LIBRARIES.items() if f"{name} " not in loadable]
     missing += [package for name, package in _PROGRAMS.items() if not shutil.which(name, path=_search_path())]
     folder, fonts = _FONTS
     if not os.path.isdir(folder):  # noqa: PTH112  one test is no reason for a Path

@@ -56,8 +56,8 @@ def assert_quiet(blender: Window) -> None:
 
 
 def shown(screenshot: Path) -> np.ndarray:
-    """The part of the screen where the render window opens, without its line of words."""
-    return np.asarray(Image.open(screenshot).convert("RGB"))[520:830, 70:640]
+    """The picture in the render window, as large as the tests make it; not the line of words above it."""
+    return np.asarray(Image.open(screenshot).convert("RGB"))[590:820, 80:440]
 
 
 def different(pictures: list[Path]) -> list[Path]:
