@@ -135,6 +135,9 @@ class UNDERPAINT_OT_project(_OnResult, bpy.types.Operator):
         except UnderpaintError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        for made in textures:
+            for warning in texture.report_of(made).warnings():
+                self.report({"WARNING"}, warning)
         self.report({"INFO"}, f'Projected "{image.name}" onto {_count(len(textures), "mesh", "meshes")}')
         return {"FINISHED"}
 
