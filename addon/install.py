@@ -200,7 +200,10 @@ class Installation:
 
     def _tail(self) -> str:
         """The end of the log as one line, without pip's advice to upgrade itself."""
-        lines = self.plan.log.read_bytes()[-4000:].decode("utf-8", "replace").split("\n")
+        text = self.plan.log.read_bytes()[-4000:].decode("utf-8", "replace")
+        if self._stage is Stage.ENVIRONMENT and "ensurepip" in text:  # Linux distributions split Python up
+            return f"{self.plan.base_python} lacks its venv module (on Debian and Ubuntu: apt install python3-venv)"
+        lines = text.split("\n")
         told = [line.strip() for line in lines if line.strip() and not line.startswith("[notice]")]
         errors = [line for line in told if line.startswith("ERROR:")]
         return " | ".join((errors or told)[-_TAIL_LINES:]).rstrip(".")

@@ -158,7 +158,8 @@ def backend(layout: Any, context: Any) -> None:
 
 def generate(layout: Any, context: Any) -> None:
     """The button, or the progress in its place, and how the last job ended."""
-    if not backend_state.current().installed:
+    known = backend_state.current()
+    if not known.installed and not known.running:
         box = layout.box()
         paragraph(box, context, "The backend, which paints, is not installed yet.", icon="INFO")
         box.operator("underpaint.open_preferences", text="Install Backend…", icon="IMPORT")
