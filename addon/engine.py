@@ -64,7 +64,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         if layer in self._layers_seen:  # the next frame
             self._layers_seen.clear()
             self._outcome, self._failed = None, False
-        self._error = None
+        self._error, self._has_region = None, False
         self._strokes = bpy.data.scenes.get(depsgraph.scene.name) != depsgraph.scene
         try:
             if not self._strokes:
@@ -88,13 +88,15 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         first = not self._layers_seen
         self._layers_seen.add(layer)
         try:
+            if self._failed:  # and said so, at the frame's first view layer
+                return
             if self._error is not None:
                 raise self._error
             if order is not None:
                 order.result = self._deliver(depsgraph, order)
             elif first:
                 self._paint(depsgraph, layer)
-            elif not self._failed:  # the picture is the frame's; every view layer shows it over its own passes
+            else:  # the picture is the frame's; every view layer shows it over its own passes
                 extent, transparent = self._extent, depsgraph.scene_eval.render.film_transparent
                 raw = passes.render(self, depsgraph, extent, has_region=self._has_region)
                 passes.write(self, layer, _with_outcome(raw, self._outcome, transparent=transparent))
@@ -106,6 +108,9 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             if order is not None:
                 order.error = error
             self._say(error)
+        finally:
+            if self._has_region:
+                passes.leave_region(self)
 
     # ------------------------------------------------------------------------------------------ parts
 

@@ -123,7 +123,10 @@ class RawPasses:
 
 
 def prepare_region(engine: Any, depsgraph: Any) -> bool:
-    """Before Cycles is reset: with a render region on, have it see and keep the whole frame; whether it is on."""
+    """Before Cycles is reset: with a render region on, have it see and keep the whole frame; whether it is on.
+
+    Where it is, `leave_region` must follow before the engine's `render` ends.
+    """
     settings = engine.path_resolve("render")  # the Render's own copy of the settings, not the scene's
     if not settings.use_border:
         return False
@@ -131,6 +134,11 @@ def prepare_region(engine: Any, depsgraph: Any) -> bool:
     depsgraph.scene_eval.cycles.use_auto_tile = True
     depsgraph.scene_eval.cycles.tile_size = full_frame.TILE_PX
     return True
+
+
+def leave_region(engine: Any) -> None:
+    """Give the Render its region back: Blender puts the result into the frame by it."""
+    engine.path_resolve("render").use_border = True
 
 
 def render(engine: Any, depsgraph: Any, extent: Extent, *, has_region: bool) -> RawPasses:
@@ -144,15 +152,11 @@ def render(engine: Any, depsgraph: Any, extent: Extent, *, has_region: bool) -> 
         frame = _read(engine, layer)
         return RawPasses(frame=frame, region=Region(x=0, y=0, width=extent.width, height=extent.height))
 
-    settings = engine.path_resolve("render")
-    try:
-        with full_frame.TileFiles(extent) as tiles:
-            cycles_engine.render(engine, depsgraph)
-            frame = tiles.read()
-    finally:
-        settings.use_border = True  # Blender puts the region's result into the frame by it
+    with full_frame.TileFiles(extent) as tiles:
+        cycles_engine.render(engine, depsgraph)
+        frame = tiles.read()
     frame[DEPTH.name][frame[DEPTH.name] == 0] = 1e10  # the file holds what Cycles accumulated
-    result = engine.get_result()
+    settings, result = engine.path_resolve("render"), engine.get_result()
     region = Region(
         x=int(np.float32(settings.border_min_x) * np.float32(extent.width)),
         y=int(np.float32(settings.border_min_y) * np.float32(extent.height)),

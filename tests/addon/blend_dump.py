@@ -10,7 +10,7 @@ _VOLATILE = {
     "rna_type", "bl_rna", "original", "is_evaluated", "is_updated", "is_updated_data", "session_uid",
     "depsgraph", "uv_sculpt", "is_dirty", "pixels", "has_data", "frame_duration",
 }  # fmt: skip
-_SKIPPED_COLLECTIONS = {"window_managers", "workspaces", "screens"}  # the interface, not the file's content
+_SKIPPED_COLLECTIONS = {"window_managers", "workspaces", "screens", "brushes"}  # the interface, not the file's content
 _SKIPPED_IMAGES = {"RENDER_RESULT", "COMPOSITING"}
 
 

@@ -73,12 +73,6 @@ def fake_backend(tmp_path: Path) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
-def backend_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that keeps the embedded model from test to test."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def backend(backend_folder: Path) -> Iterator[Connection]:
-    """The real service with the real worker and the embedded model."""
-    yield from serve(backend_folder)
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """The real service with the real worker and the embedded model, which loads once for all tests."""
+    yield from serve(tmp_path_factory.mktemp("home"))

@@ -13,6 +13,7 @@ import pytest
 from blend_dump import changes, dump
 from test_capture import hostile
 from underpaint.addon import engine
+from underpaint.addon.capture import capture
 from underpaint.protocol.client import Connection, default_home, endpoint
 from underpaint.protocol.jobs import JobState
 
@@ -30,6 +31,7 @@ def rich(scene: Any) -> Any:
     hostile(scene)
     scene.render.use_freestyle = False
     scene.frame_set(1)
+    capture(scene)  # the first render of any engine brings the start-up file's nodes up to date
     return scene
 
 

@@ -1,0 +1,82 @@
+"""The script interface and F12 with the real service, the real worker and the embedded model."""
+
+import subprocess
+import sys
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+from blend_dump import changes, dump
+from underpaint.addon import api, images
+from underpaint.addon.capture import capture
+from underpaint.protocol.client import Connection
+from underpaint.protocol.errors import InvalidSize, ModelMissing, NoArmature, NoCamera
+from underpaint.protocol.events import PreviewReady
+from underpaint.protocol.jobs import Phase
+from underpaint.protocol.request import ControlKind
+
+
+def test_a_script_and_a_click_give_the_same_picture(scene: Any, backend: Connection) -> None:
+    scene.underpaint.prompt, scene.underpaint.steps = "a red cube", 2
+    events: list[object] = []
+    capture(scene)  # the first render of any engine brings the start-up file's nodes up to date
+    before = dump()
+    result = api.generate(scene, seed=5, on_event=events.append)
+    changed = changes(before, dump())
+    if bpy.app.version < (4, 3):  # a scene's copy leaves one user too many there; docs/blender-facts.md
+        changed.pop("collections/Collection.users")
+    assert all(path.startswith(f"images/{result.image.name}") for path in changed), changed
+
+    assert result.picture.shape == (96, 128, 3)
+    assert result.picture.std() > 1
+    assert result.request.seed == 5
+    assert images.request_of(result.image) == result.request
+    assert set(result.maps) == {ControlKind.DEPTH, ControlKind.NORMAL}
+    background = result.maps[ControlKind.NORMAL][0, 0]
+    assert tuple(background) == (128, 128, 255)
+    assert result.maps[ControlKind.DEPTH][0, 0, 0] == 0
+    assert result.maps[ControlKind.DEPTH].max() == 255
+    assert any(isinstance(event, PreviewReady) for event in events)
+    phases = [timing.phase for timing in result.timings]
+    assert phases.count(Phase.STEP) == 2
+    assert phases[-1] is Phase.WRITE_BACK
+
+    scene.underpaint.seed = 5
+    bpy.ops.render.render()
+    clicked = images.results()[0]
+    assert images.request_of(clicked) == result.request
+    values = np.empty(128 * 96 * 4, np.float32)
+    clicked.pixels.foreach_get(values)
+    picture = np.rint(values.reshape(96, 128, 4)[::-1, :, :3] * 255).astype(np.uint8)
+    np.testing.assert_array_equal(picture, result.picture)
+
+
+def test_a_size_of_its_own(scene: Any, backend: Connection) -> None:
+    result = api.generate(scene, size=(64, 80), steps=1, name="Small")
+    assert result.picture.shape == (80, 64, 3)
+    assert result.image.name == "Small"
+    assert scene.render.resolution_x == 128
+
+
+def test_errors_are_typed(scene: Any, backend: Connection) -> None:
+    with pytest.raises(ModelMissing):
+        api.generate(scene, checkpoint="/no/such/model", steps=1)
+    with pytest.raises(InvalidSize):
+        api.generate(scene, size=(100, 96))
+    with pytest.raises(TypeError):
+        api.generate(scene, promt="a typo")
+    scene.underpaint.controls.add().kind = "OPENPOSE"
+    with pytest.raises(NoArmature):
+        api.generate(scene)
+    scene.camera = None
+    with pytest.raises(NoCamera):
+        api.generate(scene)
+    assert not images.results()
+
+
+def test_a_script_needs_no_enabled_add_on_and_ends_in_peace() -> None:
+    code = "import bpy; from underpaint.addon import api; api.ensure_registered(); print(bpy.context.scene.underpaint)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "UNDERPAINT_PG_settings" in done.stdout
