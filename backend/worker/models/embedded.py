@@ -25,7 +25,7 @@ NAME = "untrained-1"  # raised whenever the bytes it is made of change
 _TEXT_WIDTH = 64
 _CHANNELS = (32, 48, 64, 64)
 _HINT_CHANNELS = (8, 8, 16, 16)  # the hint encoder works at full size, so its width costs most of a small net
-_VAE_CHANNELS = (16, 32, 64, 64)
+_VAE_CHANNELS = (16, 16, 32, 32)
 
 _UNET: dict[str, Any] = {
     "sample_size": 64,

@@ -17,6 +17,7 @@ from ....protocol.request import Control, GenerateRequest
 from ..models.inspection import CheckpointInfo
 from ..third_party import torch
 from .decoding import decode
+from .hints import encoded_once
 from .previews import latent_preview
 from .prompts import Embeddings, PromptCache
 from .schedulers import make_scheduler
@@ -122,8 +123,9 @@ def _denoise(
             "control_guidance_start": [control.start for control, _ in controls],
             "control_guidance_end": [control.end for control, _ in controls],
         }
+    nets = pipeline.controlnet.nets if controls else ()
     try:
-        with library.inference_mode():
+        with library.inference_mode(), encoded_once(nets):
             return pipeline(**arguments)[0]
     except BaseException:
         pipeline.maybe_free_model_hooks()  # a job that is stopped half-way must not keep the GPU's memory

@@ -1,5 +1,6 @@
 """Whole jobs in this process: the picture, its determinism, and what changes it."""
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.jobs import JobRunner
 from underpaint.backend.worker.memory import make_plan
 from underpaint.backend.worker.models import embedded
+from underpaint.backend.worker.sampling import generation
 from underpaint.protocol.arrays import UInt8Array
 from underpaint.protocol.errors import (
     InvalidRequest,
@@ -205,6 +208,32 @@ def test_cancel_before_the_first_step(runner: JobRunner, asked: Asked) -> None:
     with pytest.raises(JobCancelled):
         job.run()
     assert job.progress == []
+
+
+def test_hints_are_encoded_once_a_job_with_the_same_result_to_the_bit(
+    picture: Picture, runner: JobRunner, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked(steps=4)
+    once = picture(request)
+    calls: list[object] = []
+    monkeypatch.setattr(ControlNetConditioningEmbedding, "forward", counting(calls))
+    picture(request)
+    assert len(calls) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "encoded_once", contextlib.nullcontext)
+        assert (picture(request) == once).all()
+    assert len(calls) == 3 + 3 * 4
+
+
+def counting(calls: list[object]) -> Callable[..., object]:
+    """The hint encoder's own forward, which also takes down that it was called."""
+    forward = ControlNetConditioningEmbedding.forward
+
+    def counted(encoder: ControlNetConditioningEmbedding, hint: object) -> object:
+        calls.append(hint)
+        return forward(encoder, hint)
+
+    return counted
 
 
 def test_prompts_are_encoded_once(runner: JobRunner, asked: Asked) -> None:
