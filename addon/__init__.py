@@ -29,6 +29,12 @@ def is_registered() -> bool:
     return bool(_active)
 
 
+def _is_module() -> bool:
+    import bpy
+
+    return not bpy.app.binary_path  # `bpy.app.module` is not in 4.2
+
+
 def register() -> None:
     """Make the add-on known to Blender, all of it or, when anything fails, nothing of it."""
     if _active:
@@ -41,9 +47,10 @@ def register() -> None:
     except BaseException:
         unregister()
         raise
-    # Blender ends without switching add-ons off in background mode, and with an engine still registered
-    # bpy 4.5 hangs there and 4.2 crashes.
-    atexit.register(unregister)
+    # `import bpy` ends without switching add-ons off, and with an engine still registered bpy 4.5 hangs there and
+    # 4.2 crashes. Blender itself has taken its types back by the time that Python's exit functions run.
+    if _is_module():
+        atexit.register(unregister)
 
 
 def unregister() -> None:
