@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{error}\n")
             return 1
         try:
-            _serve(home, database, options)
+            _serve(home, lock, database, options)
         except Exception:
             log.exception("the service fell")
             raise
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _serve(home: Home, database: Database, options: argparse.Namespace) -> None:
+def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Namespace) -> None:
     from ... import __version__
 
     blobs, hub, activity = BlobStore(home.blobs), Hub(), Activity()
@@ -83,6 +83,7 @@ def _serve(home: Home, database: Database, options: argparse.Namespace) -> None:
 
     def stop() -> None:
         server.should_exit = True
+        endpoint.withdraw(home, os.getpid())  # from now on nobody is to find one that is leaving
 
     parts = Parts(
         database=database,
@@ -107,7 +108,9 @@ def _serve(home: Home, database: Database, options: argparse.Namespace) -> None:
         timeout_keep_alive=600,
         timeout_graceful_shutdown=2,
     )
-    server = _Server(config, home=home, where=where, token=token, parts=parts, idle_exit_s=options.idle_exit_s)
+    server = _Server(
+        config, home=home, lock=lock, where=where, token=token, parts=parts, idle_exit_s=options.idle_exit_s
+    )
     # uvicorn raises the signal that it obeyed once more when it is done; by then there is nothing left to do.
     for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGBREAK,) if sys.platform == "win32" else ())):
         signal.signal(number, lambda _number, _frame: stop())
@@ -124,10 +127,19 @@ class _Server(uvicorn.Server):
     """uvicorn, with our files, our supervisor and our reasons to leave."""
 
     def __init__(
-        self, config: uvicorn.Config, *, home: Home, where: Endpoint, token: str, parts: Parts, idle_exit_s: float
+        self,
+        config: uvicorn.Config,
+        *,
+        home: Home,
+        lock: FileLock,
+        where: Endpoint,
+        token: str,
+        parts: Parts,
+        idle_exit_s: float,
     ) -> None:
         super().__init__(config)
         self._home = home
+        self._lock = lock
         self._where = where
         self._token = token
         self._parts = parts
@@ -138,6 +150,7 @@ class _Server(uvicorn.Server):
         """Begin to answer, and only then say where."""
         await super().startup(sockets)
         self._watch = asyncio.create_task(self._parts.supervisor.run())
+        self._parts.activity.last_call = time.monotonic()
         endpoint.publish(self._home, self._where, self._token)
         await run_in_threadpool(os.getpid)  # its first use loads a tenth of a second of code; not on a client's time
 
@@ -145,9 +158,8 @@ class _Server(uvicorn.Server):
         """Called ten times a second; whether to leave."""
         if self._watch is not None and self._watch.done():
             self._watch.result()  # raises what made it fall: a service without it would only pretend
-        if counter % 10 == 0 and self._idle():
-            log.info("nobody has needed this service for %.0f s", self._idle_exit_s)
-            self.should_exit = True
+        if counter % 10 == 0:
+            self._stay_or_leave()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -160,6 +172,22 @@ class _Server(uvicorn.Server):
                 await self._watch
         await self._parts.supervisor.stop()
         await super().shutdown(sockets)
+
+    def _stay_or_leave(self) -> None:
+        if self.should_exit:
+            return
+        if self._idle():
+            log.info("nobody has needed this service for %.0f s", self._idle_exit_s)
+            self.should_exit = True
+        elif not self._lock.intact():
+            log.warning("%s was removed; this service has no home any more", self._home.folder)
+            self.should_exit = True
+        elif not self._home.endpoint_file.exists() or not self._home.token_file.exists():
+            # Nobody could find this service, and its lock would keep another from starting.
+            try:
+                endpoint.publish(self._home, self._where, self._token)
+            except OSError as error:
+                log.warning("the endpoint was removed and can't be written again yet: %s", error)
 
     def _idle(self) -> bool:
         if self._parts.hub.listeners or self._parts.supervisor.busy:

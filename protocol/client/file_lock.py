@@ -45,6 +45,13 @@ class FileLock:
             time.sleep(_POLL_S)
         return True
 
+    def intact(self) -> bool:
+        """Whether others who look for the lock still find this one; not so once its folder was removed."""
+        try:
+            return self._handle is not None and os.path.samestat(os.fstat(self._handle), self.path.stat())
+        except FileNotFoundError:
+            return False
+
     def release(self) -> None:
         """Give the lock back; nothing happens when it isn't held."""
         if self._handle is not None:

@@ -15,6 +15,7 @@ from .home import Home, default_home
 
 _HELLO_TIMEOUT_S = 3.0
 _POLL_S = 0.02
+_AGAIN_S = 0.3
 _TAIL_BYTES = 2000
 _NEEDED_BYTES = 1 << 20  # for the queue and the logs, to begin with
 
@@ -64,8 +65,7 @@ def ensure_running(
             try:
                 return connect(home)  # whoever had the lock before us has started it
             except BackendUnreachable:
-                process = _start(home, python, service_arguments)
-            return _await(home, process, deadline)
+                return _launch(home, python, service_arguments, deadline)
     except OSError as error:
         raise _failure(home, str(error)) from error
 
@@ -91,18 +91,22 @@ def _start(home: Home, python: Path, arguments: Sequence[str]) -> subprocess.Pop
     return process
 
 
-def _await(home: Home, process: subprocess.Popen[bytes], deadline: float) -> Connection:
-    reason = "it did not answer in time"
+def _launch(home: Home, python: Path, arguments: Sequence[str], deadline: float) -> Connection:
+    process = _start(home, python, arguments)
+    reason = ""
     while time.monotonic() < deadline:
         code = process.poll()
         try:
             return connect(home)
         except BackendUnreachable as error:
-            reason = f"it did not answer in time ({error.details['reason']})"
-        if code:  # it fell; one that finds another service on the home leaves with 0
+            reason = error.details["reason"]
+        if code == 0:  # another one had the home and was just leaving
+            time.sleep(_AGAIN_S)
+            process = _start(home, python, arguments)
+        elif code is not None:
             raise _failure(home, _tail(home.start_log) or f"it left with code {code}")
         time.sleep(_POLL_S)
-    raise BackendNotStarted(reason=reason, log=home.start_log)
+    raise BackendNotStarted(reason=f"it did not answer in time ({reason})", log=home.start_log)
 
 
 def _failure(home: Home, reason: str) -> BackendNotStarted | DiskFull:

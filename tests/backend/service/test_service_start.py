@@ -167,20 +167,42 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path, monkeypatch):
 
 
 def test_a_service_that_nobody_needs_leaves(service):
-    service.start(idle_exit_s=0.2)
+    service.start(idle_exit_s=1)
     service.connection.close()
     until(lambda: not alive(service.pid))
     assert "nobody has needed" in service.home.service_log.read_text()
 
 
 def test_a_listener_keeps_it_from_leaving(service):
-    connection = service.start(idle_exit_s=0.2)
+    connection = service.start(idle_exit_s=1)
     events = connection.events()
-    for _ in range(50):  # more than two seconds, many times its patience
+    for _ in range(60):  # three seconds, more than its patience
         next(events)
     assert alive(service.pid)
     events.close()
     until(lambda: not alive(service.pid))
+
+
+def test_one_that_is_just_leaving_makes_room_for_the_next(service):
+    connection = service.start()
+    old = service.pid
+    connection.shutdown()
+    assert service.start().hello().pid != old
+    until(lambda: not alive(old))
+
+
+def test_a_service_whose_home_was_removed_leaves(service):
+    service.start()
+    shutil.rmtree(service.home.folder)
+    until(lambda: not alive(service.pid))
+
+
+def test_a_service_whose_endpoint_was_removed_can_be_found_again(service):
+    service.start()
+    service.home.endpoint_file.unlink()
+    service.home.token_file.unlink()
+    with ensure_running(service.home) as again:
+        assert again.hello().pid == service.pid
 
 
 def test_the_service_is_light():
