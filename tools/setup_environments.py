@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,8 +139,11 @@ def compile_pins() -> None:
 def _fingerprint(environment: Environment) -> str:
     """What the environment depends on, as one line."""
     digest = hashlib.sha256()
-    for part in (environment.pins, ROOT / "pyproject.toml", Path(__file__), UV_PIN):
+    for part in (environment.pins, Path(__file__), UV_PIN):
         digest.update(part.read_bytes())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    # The rest of that file is the linters' and pytest's; no environment is made anew for those.
+    digest.update(repr((project["build-system"], project["project"], project["tool"]["setuptools"])).encode())
     digest.update(f"{sys.version} {sys.executable} {ROOT}".encode())
     return digest.hexdigest() + "\n"
 
