@@ -19,44 +19,44 @@ class UNDERPAINT_AP_preferences(bpy.types.AddonPreferences):
         home = client.default_home()
         chosen = backend_state.overridden_python()
         column = layout.column()
-        column.label(text=f"Backend: {known.words}", icon="CHECKMARK" if known.installed else "ERROR")
+        column.label(text=f"Backend: {known.words}", icon="CHECKMARK" if known.installed or known.running else "ERROR")
         if chosen:
             column.label(text=f"UNDERPAINT_BACKEND_PYTHON is set: {chosen}", icon="INFO")
         else:
             column.label(text=f"Folder: {home.folder}", icon="FILE_FOLDER")
         if operators_backend.progress is not None:
-            self._draw_progress(layout, operators_backend.progress)
+            _draw_progress(layout, operators_backend.progress)
         else:
-            self._draw_buttons(layout, context, known, overridden=bool(chosen))
+            _draw_buttons(layout, context, known, overridden=bool(chosen))
         if operators_backend.problem:
             sections.paragraph(layout.box(), context, operators_backend.problem, icon="ERROR")
 
-    def _draw_progress(self, layout: Any, progress: Any) -> None:
-        row = layout.row(align=True)
-        row.progress(factor=progress.fraction, text=progress.stage.value)
-        row.operator("underpaint.cancel_install", text="", icon="CANCEL")
-        line = layout.row()
-        line.active = False
-        line.label(text=progress.line)
 
-    def _draw_buttons(self, layout: Any, context: Any, known: Any, *, overridden: bool) -> None:
-        if not bpy.app.online_access and not overridden:
-            box = layout.box()
-            sections.paragraph(
-                box, context, "Blender is set to stay offline; installing needs the network.", icon="ERROR"
-            )
-            box.prop(context.preferences.system, "use_online_access")
-        row = layout.row()
-        install = row.row()
-        install.enabled = not overridden
-        install.operator(
-            "underpaint.install_backend",
-            icon="IMPORT",
-            text="Repair or Update Backend" if known.installed else "Install Backend",
-        )
-        if known.installed:
-            row.operator("underpaint.stop_backend" if known.running else "underpaint.start_backend")
-        row.operator("underpaint.open_logs", icon="FILE_FOLDER")
+def _draw_progress(layout: Any, progress: Any) -> None:
+    row = layout.row(align=True)
+    row.progress(factor=progress.fraction, text=progress.stage.value)
+    row.operator("underpaint.cancel_install", text="", icon="CANCEL")
+    line = layout.row()
+    line.active = False
+    line.label(text=progress.line)
+
+
+def _draw_buttons(layout: Any, context: Any, known: Any, *, overridden: bool) -> None:
+    if not bpy.app.online_access and not overridden:
+        box = layout.box()
+        sections.paragraph(box, context, "Blender is set to stay offline; installing needs the network.", icon="ERROR")
+        box.prop(context.preferences.system, "use_online_access")
+    row = layout.row()
+    install = row.row()
+    install.enabled = not overridden
+    install.operator(
+        "underpaint.install_backend",
+        icon="IMPORT",
+        text="Repair or Update Backend" if known.installed else "Install Backend",
+    )
+    if known.installed:
+        row.operator("underpaint.stop_backend" if known.running else "underpaint.start_backend")
+    row.operator("underpaint.open_logs", icon="FILE_FOLDER")
 
 
 register, unregister = of_classes((UNDERPAINT_AP_preferences,))
