@@ -1,5 +1,6 @@
 """Which rig an armature is, from the names of its bones. Knows nothing of Blender."""
 
+import functools
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -34,8 +35,22 @@ def match(bones: Collection[str]) -> Match | None:
     without regard to case and separators. A match may lack some bones, as long as half of the shoulders,
     elbows, hips and knees are there.
     """
-    found = [candidate for rig in RIGS for candidate in _candidates(rig, bones)]
-    best = min(found, key=lambda candidate: (len(candidate.missing), -len(candidate.bones)), default=None)
+    return _match(tuple(bones))
+
+
+@functools.lru_cache(maxsize=64)  # every frame of an animation asks again
+def _match(bones: tuple[str, ...]) -> Match | None:
+    loose: dict[str, str] = {}
+    for bone in bones:
+        loose.setdefault(_loose(bone), bone)
+    best: Match | None = None
+    for names, fold in (({bone: bone for bone in bones}, str), (loose, _loose)):
+        found = [candidate for rig in RIGS for candidate in _candidates(rig, names, fold)]
+        if best is not None:
+            found.insert(0, best)
+        best = min(found, key=lambda candidate: (len(candidate.missing), -len(candidate.bones)), default=None)
+        if best is not None and not best.missing:
+            break
     return best if best is not None and _like_a_person(best) else None  # of equals, the first
 
 
@@ -51,22 +66,18 @@ def _like_a_person(candidate: Match) -> bool:
     return len(found) * 2 >= len(REQUIRED) and any(p in ARMS for p in found) and any(p in LEGS for p in found)
 
 
-def _candidates(rig: Rig, bones: Collection[str]) -> list[Match]:
-    plain = {bone: bone for bone in bones}
-    loose: dict[str, str] = {}
-    for bone in bones:
-        loose.setdefault(_loose(bone), bone)
+def _candidates(rig: Rig, names: dict[str, str], fold: Callable[[str], str]) -> list[Match]:
+    """What a rig finds among folded names, with each prefix."""
     found: list[Match] = []
-    for names, fold in ((plain, str), (loose, _loose)):
-        for prefix in _prefixes(rig, names, fold):
-            hits = {
-                place: names[prefix + fold(name)]
-                for place in _ALL
-                for name in reversed(_spelled(rig, place))  # the first is written last, and stays
-                if prefix + fold(name) in names
-            }
-            if hits:
-                found.append(Match(rig=rig, bones=hits))
+    for prefix in _prefixes(rig, names, fold):
+        hits = {
+            place: names[prefix + fold(name)]
+            for place in _ALL
+            for name in reversed(_spelled(rig, place))  # the first is written last, and stays
+            if prefix + fold(name) in names
+        }
+        if hits:
+            found.append(Match(rig=rig, bones=hits))
     return found
 
 

@@ -338,6 +338,9 @@ def test_no_uv_map(stage: Any) -> None:
     picture, before = result(stage, smooth_picture()), datablocks()
     with pytest.raises(NoUVMap, match=bare.name):
         texture.project(picture, [good, bare])
+    good.modifiers.new("Remesh", "REMESH")  # leaves none
+    with pytest.raises(NoUVMap, match=good.name):
+        texture.project(picture, [good])
     assert datablocks() == before
 
 
