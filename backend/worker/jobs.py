@@ -109,9 +109,9 @@ class JobRunner:
             part = _BEGINS[phase] if fraction is None else fraction
             on_progress(Progress(job_id=job_id, phase=phase, fraction=part, note=text))
 
-        def announce(component: str) -> None:
+        def announce(text: str) -> None:
             _stop_if(cancelled)
-            tell(Phase.LOAD, text=f"Loading {component}")
+            tell(Phase.LOAD, text=text)
 
         def on_step(phase: Phase, step: Step | None) -> None:
             if step is None:
@@ -125,7 +125,7 @@ class JobRunner:
             on_preview(step.done, step.preview)
 
         started = time.perf_counter()
-        checkpoint, nets = self._inspect(request)
+        checkpoint, nets = self._inspect(request, announce)
         waited_ms += 1000 * (time.perf_counter() - started)
         tell(Phase.CONDITIONING)
         maps, timings = self._condition(request, request.controls, checkpoint.family, cancelled)
@@ -151,10 +151,15 @@ class JobRunner:
         every = [*timings, loading, *generated.timings, stored]
         return self._result(refs[-1], refs[:-1], every, checkpoint.folder)
 
-    def _inspect(self, request: GenerateRequest) -> tuple[CheckpointInfo, list[ControlNetInfo]]:
+    def _inspect(
+        self, request: GenerateRequest, announce: Callable[[str], None]
+    ) -> tuple[CheckpointInfo, list[ControlNetInfo]]:
         """Find and check every model before anything is loaded."""
         folder = references.checkpoint_folder(
-            request.checkpoint, models=self._models, allow_download=request.allow_download
+            request.checkpoint,
+            models=self._models,
+            allow_download=request.allow_download,
+            announce=announce,
         )
         checkpoint = inspect_checkpoint(folder, request.checkpoint)
         nets: list[ControlNetInfo] = []
@@ -165,6 +170,7 @@ class JobRunner:
                 checkpoint=request.checkpoint,
                 models=self._models,
                 allow_download=request.allow_download,
+                announce=announce,
             )
             net = inspect_controlnet(net_folder, control.controlnet or str(control.kind))
             check_match(checkpoint, net)

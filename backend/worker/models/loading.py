@@ -19,7 +19,7 @@ class Components:
 
 
 def load_checkpoint(info: CheckpointInfo, dtype: Any, announce: Callable[[str], None]) -> Components:
-    """Load every component; `announce` hears each one's name before it is loaded and may raise to stop.
+    """Load every component; `announce` hears what comes next and may raise to stop.
 
     Raises ModelBroken naming the component that can't be loaded.
     """
@@ -30,12 +30,12 @@ def load_checkpoint(info: CheckpointInfo, dtype: Any, announce: Callable[[str], 
         )
     }
     for encoder, class_name, tokenizer in info.family.text_encoders:
-        announce(encoder)
+        announce(f"Loading {encoder}")
         parts[tokenizer] = _guarded(info.name, tokenizer, _load_tokenizer, info.folder / tokenizer)
         encoder_class = getattr(text_library, class_name)
         parts[encoder] = _guarded(info.name, encoder, _load_weights, encoder_class, info.weights[encoder], dtype)
     for name, class_name in (("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL")):
-        announce(name)
+        announce(f"Loading {name}")
         part_class = getattr(library, class_name)
         parts[name] = _guarded(info.name, name, _load_weights, part_class, info.weights[name], dtype)
     return Components(info=info, parts=parts)

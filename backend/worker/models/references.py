@@ -3,7 +3,7 @@
 import importlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,36 @@ _CONTROLNET_FILES = ("config.json", "diffusion_pytorch_model*.safetensors")
 _NOT_NEEDED = ("*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*", "*onnx*", "safety_checker/*", "feature_extractor/*")
 
 
-def checkpoint_folder(reference: str, *, models: Path, allow_download: bool) -> Path:
+def _nobody(_: str) -> None:
+    """Nobody listens."""
+
+
+def checkpoint_folder(
+    reference: str, *, models: Path, allow_download: bool, announce: Callable[[str], None] = _nobody
+) -> Path:
     """The diffusers folder of a checkpoint: embedded for `""`, a local folder, or a hub id's snapshot.
+
+    `announce` hears of a download before it begins, and may raise to prevent it.
 
     Raises ModelMissing, saying what to do, and ModelBroken for a file where a folder is needed.
     """
     if not reference:
         return embedded.checkpoint(models)
-    return _folder(reference, _CHECKPOINT_FILES, models=models, allow_download=allow_download)
+    return _folder(reference, _CHECKPOINT_FILES, models, allow_download, announce)
 
 
 def controlnet_folder(
-    reference: str, *, kind: ControlKind, checkpoint: str, models: Path, allow_download: bool
+    reference: str,
+    *,
+    kind: ControlKind,
+    checkpoint: str,
+    models: Path,
+    allow_download: bool,
+    announce: Callable[[str], None] = _nobody,
 ) -> Path:
     """The folder of a ControlNet; `""` is the one that belongs to the embedded checkpoint, and only to that."""
     if reference:
-        return _folder(reference, _CONTROLNET_FILES, models=models, allow_download=allow_download)
+        return _folder(reference, _CONTROLNET_FILES, models, allow_download, announce)
     if checkpoint:
         raise ModelMissing(
             model=f"ControlNet for {kind}",
@@ -43,7 +57,9 @@ def controlnet_folder(
     return embedded.controlnet(models, kind)
 
 
-def _folder(reference: str, files: Sequence[str], *, models: Path, allow_download: bool) -> Path:
+def _folder(
+    reference: str, files: Sequence[str], models: Path, allow_download: bool, announce: Callable[[str], None]
+) -> Path:
     path = Path(reference).expanduser()
     for candidate in (path,) if path.is_absolute() else (models / path,):
         if candidate.is_dir():
@@ -60,28 +76,43 @@ def _folder(reference: str, files: Sequence[str], *, models: Path, allow_downloa
             reason=f"there is no such folder. Give a diffusers folder, the name of one in {models}, or a hub id "
             'such as "owner/name"',
         )
-    return _snapshot(reference, files, models=models, allow_download=allow_download)
+    return _snapshot(reference, files, models, allow_download, announce)
 
 
-def _snapshot(hub_id: str, files: Sequence[str], *, models: Path, allow_download: bool) -> Path:
+def _snapshot(
+    hub_id: str, files: Sequence[str], models: Path, allow_download: bool, announce: Callable[[str], None]
+) -> Path:
     hub: Any = importlib.import_module("huggingface_hub")
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     try:
-        return Path(hub.snapshot_download(hub_id, local_files_only=True))
-    except FileNotFoundError as error:  # huggingface_hub's LocalEntryNotFoundError among them
-        if not allow_download or offline:
-            forbidden = "HF_HUB_OFFLINE is set" if offline else "downloads are not allowed for this job"
-            raise ModelMissing(
-                model=hub_id,
-                reason=f"it is not in the Hugging Face cache, and {forbidden}. Allow the download, or put the "
-                f"diffusers folder at {models / hub_id}",
-            ) from error
+        cached = Path(hub.snapshot_download(hub_id, local_files_only=True))
+    except FileNotFoundError:  # huggingface_hub's LocalEntryNotFoundError among them
+        cached = None
+    if not allow_download or offline:
+        if cached is not None:
+            return cached  # should a part be missing, inspection names it
+        forbidden = "HF_HUB_OFFLINE is set" if offline else "downloads are not allowed for this job"
+        raise ModelMissing(
+            model=hub_id,
+            reason=f"it is not in the Hugging Face cache, and {forbidden}. Allow the download, or put the "
+            f"diffusers folder at {models / hub_id}",
+        )
+    if cached is not None and _has_weights(cached):
+        return cached
+    announce(f"Downloading {hub_id}")
     try:
         return Path(hub.snapshot_download(hub_id, allow_patterns=list(files), ignore_patterns=list(_NOT_NEEDED)))
     except (hub.errors.HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
             raise  # the disk's trouble, not the hub's
         raise ModelMissing(model=hub_id, reason=f"the download failed: {_first_line(error)}") from error
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether a snapshot was fetched to its end; one that was cut off is fetched on."""
+    if (folder / "model_index.json").is_file():
+        return all(any((folder / part).glob("*.safetensors")) for part in ("unet", "vae", "text_encoder"))
+    return any(folder.glob("*.safetensors"))
 
 
 def _first_line(error: Exception) -> str:

@@ -61,7 +61,7 @@ class Residents:
 
     def _load_controlnet(self, info: ControlNetInfo, announce: Callable[[str], None]) -> Any:
         if info.key not in self._controlnets:
-            announce(f"ControlNet {info.name or info.folder.name}")
+            announce(f"Loading ControlNet {info.name or info.folder.name}")
             self._controlnets[info.key] = load_controlnet(info, self.plan.dtype)
         self._controlnets.move_to_end(info.key)
         return self._controlnets[info.key]

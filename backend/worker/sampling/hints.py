@@ -1,12 +1,12 @@
 """Control images through a ControlNet's hint encoder, once a job instead of once a step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 
 @contextmanager
-def encoded_once(controlnets: Sequence[Any]) -> Iterator[None]:
+def encoded_once(controlnets: Sequence[Any]) -> Generator[None]:
     """Within it, each ControlNet encodes a hint that it has seen by giving the same tensor again.
 
     The hint doesn't change from step to step, yet diffusers encodes it anew in each: with the embedded
@@ -15,7 +15,9 @@ def encoded_once(controlnets: Sequence[Any]) -> Iterator[None]:
     encoders: list[Any] = list(
         {id(net): net.controlnet_cond_embedding for net in controlnets}.values()
     )  # a net may serve twice
-    before: list[Any] = [vars(encoder).get("forward") for encoder in encoders]  # set where accelerate hooked the module
+    before: list[Any] = [
+        encoder.__dict__.get("forward") for encoder in encoders
+    ]  # set where accelerate hooked the module
     for encoder in encoders:
         encoder.forward = _remembering(encoder.forward)
     try:

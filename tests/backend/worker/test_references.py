@@ -79,3 +79,22 @@ def test_a_single_file_says_how_to_convert_it(tmp_path: Path) -> None:
 def test_another_checkpoint_needs_a_controlnet_of_its_own(models: Path) -> None:
     with pytest.raises(ModelMissing, match="Choose a depth ControlNet"):
         controlnet("", models, beside="sdxl")
+
+
+def test_a_snapshot_that_was_cut_off_is_fetched_on(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+    class Prevented(Exception):
+        pass
+
+    def announce(text: str) -> None:
+        assert text == "Downloading somebody/something"
+        raise Prevented
+
+    with pytest.raises(Prevented):
+        references.checkpoint_folder("somebody/something", models=tmp_path, allow_download=True, announce=announce)
+    snapshot = checkpoint("somebody/something", tmp_path)
+    for part in ("unet", "vae", "text_encoder"):
+        (snapshot / part).mkdir()
+        (snapshot / part / "model.safetensors").touch()
+    assert checkpoint("somebody/something", tmp_path, allow_download=True) == snapshot
