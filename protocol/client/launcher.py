@@ -15,7 +15,6 @@ from .home import Home, default_home
 
 _HELLO_TIMEOUT_S = 3.0
 _POLL_S = 0.02
-_AGAIN_S = 0.3
 _TAIL_BYTES = 2000
 _NEEDED_BYTES = 1 << 20  # for the queue and the logs, to begin with
 
@@ -92,21 +91,27 @@ def _start(home: Home, python: Path, arguments: Sequence[str]) -> subprocess.Pop
 
 
 def _launch(home: Home, python: Path, arguments: Sequence[str], deadline: float) -> Connection:
-    process = _start(home, python, arguments)
+    process: subprocess.Popen[bytes] | None = None
     reason = ""
     while time.monotonic() < deadline:
-        code = process.poll()
+        code = None if process is None else process.poll()
         try:
             return connect(home)
         except BackendUnreachable as error:
             reason = error.details["reason"]
-        if code == 0:  # another one had the home and was just leaving
-            time.sleep(_AGAIN_S)
-            process = _start(home, python, arguments)
-        elif code is not None:
+        if code:
             raise _failure(home, _tail(home.start_log) or f"it left with code {code}")
+        # Not while another still has the home, be it that it is just leaving: what is started now would
+        # find the home taken and leave, or take it over after everybody had stopped waiting for it.
+        if (process is None or code == 0) and _is_free(home):
+            process = _start(home, python, arguments)
         time.sleep(_POLL_S)
     raise BackendNotStarted(reason=f"it did not answer in time ({reason})", log=home.start_log)
+
+
+def _is_free(home: Home) -> bool:
+    with FileLock(home.lock_file) as lock:
+        return lock.try_acquire()
 
 
 def _failure(home: Home, reason: str) -> BackendNotStarted | DiskFull:
