@@ -20,8 +20,8 @@ SIDES = (("L", 1.0), ("R", -1.0))
 def garments(collection: Any, *, scale: float) -> dict[str, Any]:
     """The figure's parts as mesh objects in rest pose, `scale` times the metarig's size."""
     return {
-        "Jumper": _fuse(_jumper(), collection, scale, voxel_m=0.008, relax=6),
-        "Trousers": _fuse(_trousers(), collection, scale, voxel_m=0.008, relax=6),
+        "Jumper": _fuse(_jumper(), collection, scale, voxel_m=0.011, relax=4),
+        "Trousers": _fuse(_trousers(), collection, scale, voxel_m=0.012, relax=4),
         "Shoes": _fuse(_shoes(), collection, scale, voxel_m=0.006, relax=4, floor=True),
         "Skin": _fuse(_skin(), collection, scale, voxel_m=0.0045, relax=6),
         "Hair": _fuse(_hair(), collection, scale, voxel_m=0.006, relax=5, cut=True),
@@ -132,14 +132,16 @@ def _skin() -> Solid:
     made = Solid("Skin")
     _blob(made, "Skin", (0, -0.03, 1.885), (0.083, 0.110, 0.098))
     _blob(made, "Skin", (0, -0.074, 1.838), (0.073, 0.080, 0.084))
-    _blob(made, "Skin", (0, -0.084, 1.795), (0.060, 0.070, 0.052))
+    _blob(made, "Skin", (0, -0.084, 1.795), (0.062, 0.070, 0.054))
+    _blob(made, "Skin", (0, -0.078, 1.865), (0.074, 0.076, 0.085))
     _blob(made, "Skin", (0, -0.132, 1.768), (0.026, 0.024, 0.020))
     _blob(made, "Skin", (0, -0.146, 1.806), (0.026, 0.016, 0.013))
     _blob(made, "Skin", (0, -0.118, 1.912), (0.058, 0.024, 0.024))
     _tube(made, "Skin", 1.0, [((0, -0.138, 1.892), 0.010), ((0, -0.163, 1.856), 0.014), ((0, -0.163, 1.846), 0.014)])
     for _, side in SIDES:
         _blob(made, "Skin", (side * 0.013, -0.155, 1.847), (0.011, 0.012, 0.010))
-        _blob(made, "Skin", (side * 0.045, -0.108, 1.842), (0.032, 0.032, 0.034))
+        _blob(made, "Skin", (side * 0.040, -0.106, 1.840), (0.030, 0.033, 0.040))
+        _blob(made, "Skin", (side * 0.034, -0.126, 1.884), (0.020, 0.017, 0.015))
         _blob(made, "Skin", (side * 0.088, -0.025, 1.862), (0.012, 0.024, 0.036))
         _hand(made, side)
     neck = [((0, 0.014, 1.60), 0.056), ((0, 0.010, 1.67), 0.053), ((0, -0.006, 1.73), 0.050), ((0, -0.02, 1.79), 0.052)]

@@ -107,7 +107,7 @@ def _paint(order: Order, out: Path, work: Path) -> dict[str, Any]:
             {"kind": control.kind.value, "conditioning_scale": control.conditioning_scale}
             for control in job.request.controls
         ],
-        "model": job.result.checkpoint,
+        "model": _short(job.result.checkpoint, client.default_home().models),
         "plan": job.result.plan,
         "versions": {
             "underpaint": importlib.import_module(MODULE).__version__,
@@ -120,6 +120,12 @@ def _paint(order: Order, out: Path, work: Path) -> dict[str, Any]:
         "project_ms": project_ms,
         "projected_onto": list(TEXTURED),
     }
+
+
+def _short(checkpoint: str, models: Path) -> str:
+    """A checkpoint's name: its folder under the home's models, else as it is."""
+    path = Path(checkpoint)
+    return str(path.relative_to(models)) if path.is_relative_to(models) else checkpoint
 
 
 def _settings(scene: Any, order: Order) -> None:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stamp = _stamp(options)
     fresh = not (_reusable(out, work) and (work / "scene.stamp").read_text() == stamp)
     archive = options.archive or _build_archive()
-    order = {
+    order: dict[str, object] = {
         "out": str(out),
         "work": str(work),
         "archive": str(archive),
@@ -42,12 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "steps": options.steps,
         "seed": options.seed,
         "samples": options.samples,
-        "rebuild": fresh,
     }
     print("demo: " + ("building the scene, then painting it ..." if fresh else "painting the scene ..."), flush=True)
     (work / "scene.stamp").unlink(missing_ok=True)
-    (work / "paint.json").unlink(missing_ok=True)
-    if not _in_blender(options, order, work):
+    for name in ("paint.json", *(("scene.json",) if fresh else ())):
+        (work / name).unlink(missing_ok=True)
+    (work / "blender.log").unlink(missing_ok=True)
+    if fresh and not _in_blender(options, {**order, "archive": ""}, work, leaves="scene.json"):
+        return 1
+    if not _in_blender(options, {**order, "rebuild": False}, work, leaves="paint.json"):
         return 1
     (work / "scene.stamp").write_text(stamp)
     painted = json.loads((work / "paint.json").read_text())
@@ -101,8 +104,8 @@ def _build_archive() -> Path:
     return ROOT / done.stdout.strip().splitlines()[-1]
 
 
-def _in_blender(options: argparse.Namespace, order: dict[str, object], work: Path) -> bool:
-    """Run `demo.paint` in Blender's Python with a home of its own; what it printed is kept in a log."""
+def _in_blender(options: argparse.Namespace, order: dict[str, object], work: Path, *, leaves: str) -> bool:
+    """Run `demo.paint` in a Blender and a home of its own; whether it left its file. What it printed is logged."""
     home = Home(work / "home")
     shutil.rmtree(work / "blender", ignore_errors=True)
     environment = {
@@ -114,11 +117,11 @@ def _in_blender(options: argparse.Namespace, order: dict[str, object], work: Pat
     command = [str(options.blender_python), "-m", "underpaint.demo.paint", json.dumps(order)]
     log = work / "blender.log"
     try:
-        with log.open("w") as stream:
+        with log.open("a") as stream:
             done = subprocess.run(command, env=environment, cwd=work, stdout=stream, stderr=subprocess.STDOUT)
     finally:
         _stop_backend(home)
-    if done.returncode or not (work / "paint.json").is_file():
+    if done.returncode or not (work / leaves).is_file():
         print(f"demo: it failed in Blender; the end of {log}:\n" + "\n".join(log.read_text().splitlines()[-15:]))
         return False
     return True
