@@ -95,6 +95,7 @@ def _paint(order: Order, out: Path, work: Path) -> dict[str, Any]:
     began = time.perf_counter()
     api.project(images.results()[0], [bpy.data.objects[name] for name in TEXTURED], size=order.texture_size)
     project_ms = (time.perf_counter() - began) * 1e3
+    bpy.context.preferences.filepaths.save_version = 0  # no .blend1 beside it
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "textured.blend"), compress=True)
     _cycles(work / "textured.png", order)
     return {

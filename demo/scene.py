@@ -32,6 +32,7 @@ def build(size: int = SIZE) -> Any:
 def save(path: Path, size: int = SIZE) -> None:
     """Build the scene and leave it in a .blend file."""
     build(size)
+    bpy.context.preferences.filepaths.save_version = 0  # no .blend1 beside it
     bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
 
 
