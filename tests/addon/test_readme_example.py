@@ -15,6 +15,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def test_the_script_in_the_readme(backend: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (script,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))  # as a shell's cd does; it is where Blender looks
     bpy.ops.wm.read_factory_settings()  # a cube with a UV map, selected, before a camera
     bpy.context.scene.render.resolution_x = bpy.context.scene.render.resolution_y = 64
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "room.blend"))
