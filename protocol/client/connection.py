@@ -76,9 +76,9 @@ class Connection:
 
     def upload(self, array: AnyArray) -> ArrayRef:
         """Hand over a float32 or uint8 array; what the service has already isn't sent."""
-        data = arrays.encode(array)
         if array.nbytes > arrays.MAX_ARRAY_BYTES:
             raise InvalidArray(reason=f"{array.nbytes} bytes, the limit is {arrays.MAX_ARRAY_BYTES}")
+        data = arrays.encode(array)
         ref = arrays.reference(array, data)
         if not self._has(ref.sha256):
             self._call("PUT", f"/v1/blobs/{ref.sha256}", data)

@@ -1,5 +1,6 @@
 """Finding the service, and starting it when there is none."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -20,6 +21,14 @@ _NEEDED_BYTES = 1 << 20  # for the queue and the logs, to begin with
 
 # Held so that a service that ended is reaped by the next start, and isn't a zombie under a long-lived Blender.
 _started: list[subprocess.Popen[bytes]] = []
+
+
+@atexit.register
+def _leave_running() -> None:
+    """Let go of the services that outlive this process on purpose; Popen takes them for leaks, and would warn."""
+    for process in _started:
+        if process.poll() is None:
+            process.returncode = 0
 
 
 def backend_python(home: Home) -> Path:

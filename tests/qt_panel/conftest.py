@@ -15,6 +15,7 @@ from PySide6.QtCore import QSettings, QThread
 from pytestqt.qtbot import QtBot
 from underpaint.protocol import client
 from underpaint.protocol.client import Connection, Home
+from underpaint.protocol.client.file_lock import FileLock
 from underpaint.qt_panel.session import Session
 from underpaint.qt_panel.settings import Memory
 from underpaint.qt_panel.window import Window
@@ -60,6 +61,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     if found.endpoint_file.exists():
         with Connection.to(found) as connection:
             connection.shutdown()
+    if found.folder.exists():
+        with FileLock(found.lock_file) as lock:
+            assert lock.acquire(timeout_s=10), "a service outlives the test that it was started for"
 
 
 @pytest.fixture
@@ -76,8 +80,11 @@ def memory(tmp_path: Path) -> Memory:
 
 
 @pytest.fixture
-def open_window(qtbot: QtBot, memory: Memory) -> Iterator[Callable[[Home], Window]]:
-    """Opens a panel on a home; it is closed at the test's end, whatever runs."""
+def open_window(qtbot: QtBot, memory: Memory, home: Home) -> Iterator[Callable[[Home], Window]]:
+    """Opens a panel on a home; it is closed at the test's end, whatever runs.
+
+    Before the service of `home` is stopped: a window that is open could start another.
+    """
     opened: list[Window] = []
 
     def open_on(home: Home) -> Window:

@@ -1,68 +1,37 @@
 """The panel, a real service process, and the worker that does what the prompt says."""
 
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
-from PySide6.QtWidgets import QPushButton
+from panel_driver import (
+    SIZE,
+    WAIT_MS,
+    Artefact,
+    OpenWindow,
+    blender_request,
+    depth_map,
+    drop,
+    generate,
+    press,
+    until_connected,
+    until_state,
+)
+from PySide6.QtCore import QMimeData, Qt, QUrl
+from PySide6.QtGui import QGuiApplication, QImage
 from pytestqt.qtbot import QtBot
-from underpaint.protocol.client import Connection, Home, wait
+from underpaint.protocol.client import Connection, wait
 from underpaint.protocol.jobs import JobState
 from underpaint.protocol.request import (
-    Camera,
-    Control,
     ControlKind,
     ControlMapsRequest,
-    DepthPass,
     Extent,
     GenerateRequest,
-    NormalPass,
-    PosePass,
-    Projection,
     ReadyMap,
 )
 from underpaint.qt_panel import pictures
-from underpaint.qt_panel.form import ControlForm, Form, Picture, Reused
-from underpaint.qt_panel.link import LinkState
+from underpaint.qt_panel.form import ControlForm, Form, Reused
 from underpaint.qt_panel.notices import Action, Topic
-from underpaint.qt_panel.window import Window
-
-OpenWindow = Callable[[Home], Window]
-Artefact = Callable[[str], Path]
-WAIT_MS = 20_000
-SIZE = Extent(width=64, height=64)
-
-
-def depth_map() -> Picture:
-    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))
-    return Picture(name="ramp_depth.png", pixels=np.stack([ramp] * 3, axis=-1))
-
-
-def until_connected(qtbot: QtBot, window: Window) -> None:
-    qtbot.waitUntil(lambda: window.presenter.link.state is LinkState.CONNECTED, timeout=WAIT_MS)
-
-
-def until_state(qtbot: QtBot, window: Window, state: JobState) -> None:
-    def reached() -> bool:
-        job = window.presenter.job()
-        return job is not None and job.state is state
-
-    qtbot.waitUntil(reached, timeout=WAIT_MS)
-
-
-def press(window: Window, text: str) -> None:
-    """Press the message bar's button."""
-    next(button for button in window.messages.findChildren(QPushButton) if button.text() == text).click()
-
-
-def generate(qtbot: QtBot, window: Window, form: Form) -> None:
-    window.form_panel.fill(form)
-    qtbot.keyClick(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
 
 
 def test_a_picture_from_prompt_to_file(
@@ -217,90 +186,6 @@ def test_a_missing_image_is_said_before_anything_is_sent(
     assert fake_service.jobs().jobs == ()
 
 
-def test_a_killed_service_is_back_by_itself(qtbot: QtBot, open_window: OpenWindow, fake_service: Connection) -> None:
-    window = open_window(fake_service.home)
-    until_connected(qtbot, window)
-    generate(qtbot, window, Form(prompt="steps=1 pause=0", size=SIZE))
-    until_state(qtbot, window, JobState.SUCCEEDED)
-    states: list[LinkState] = []
-    window.presenter.link_changed.connect(lambda: states.append(window.presenter.link.state))
-    first = fake_service.endpoint.pid
-    os.kill(first, signal.SIGKILL)
-    qtbot.waitUntil(lambda: LinkState.WAITING in states, timeout=WAIT_MS)
-    until_connected(qtbot, window)
-    with Connection.to(fake_service.home) as again:
-        assert again.hello().pid != first
-    assert window.presenter.job().state is JobState.SUCCEEDED
-    assert window.messages.notices == ()
-
-
-def test_a_job_whose_service_dies_is_taken_up_again_and_can_still_be_cancelled(
-    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
-) -> None:
-    window = open_window(fake_service.home)
-    until_connected(qtbot, window)
-    generate(qtbot, window, Form(prompt="steps=500 pause=0.1", size=SIZE))
-    until_state(qtbot, window, JobState.RUNNING)
-    os.kill(fake_service.endpoint.pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: window.presenter.link.state is not LinkState.CONNECTED, timeout=WAIT_MS)
-    until_connected(qtbot, window)
-    assert window.presenter.progressing() is not None
-    qtbot.keyClick(window, Qt.Key.Key_Escape)
-    until_state(qtbot, window, JobState.CANCELLED)
-
-
-def test_a_service_that_was_stopped_stays_so_until_it_is_needed(
-    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
-) -> None:
-    window = open_window(fake_service.home)
-    until_connected(qtbot, window)
-    fake_service.shutdown()
-    qtbot.waitUntil(lambda: window.presenter.link.state is LinkState.STOPPED, timeout=WAIT_MS)
-    assert window.backend.words == "Backend stopped"
-    assert not fake_service.home.endpoint_file.exists()
-    press(window, "Start Backend")
-    until_connected(qtbot, window)
-    assert window.messages.notices == ()
-
-
-def test_a_backend_that_is_not_installed_is_said_with_what_to_do(
-    qtbot: QtBot, open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artefact: Artefact
-) -> None:
-    monkeypatch.setenv("UNDERPAINT_BACKEND_PYTHON", str(tmp_path / "nothing" / "python"))
-    window = open_window(Home(tmp_path / "home"))
-    qtbot.waitUntil(lambda: window.presenter.link.state is LinkState.DOWN, timeout=WAIT_MS)
-    (notice,) = window.messages.notices
-    assert "Install Backend" in notice.text
-    assert notice.action is Action.RETRY
-    assert window.backend.words == "Backend not installed"
-    qtbot.wait(20)
-    window.grab().save(str(artefact("panel_not_installed.png")))
-
-
-def test_closing_while_a_picture_is_made_asks_and_leaves_it_running(
-    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
-) -> None:
-    window = open_window(fake_service.home)
-    until_connected(qtbot, window)
-    generate(qtbot, window, Form(prompt="steps=25 pause=0.05", size=SIZE))
-    until_state(qtbot, window, JobState.RUNNING)
-    job_id = window.presenter.looked_at
-    window.close()
-    assert window.isVisible()
-    window.question.defaultButton().click()
-    assert not window.isVisible()
-    assert fake_service.job(job_id).state is JobState.RUNNING
-    assert wait(fake_service, fake_service.job(job_id)).state is JobState.SUCCEEDED
-
-
-def test_closing_while_the_backend_starts(qtbot: QtBot, open_window: OpenWindow, home: Home) -> None:
-    window = open_window(home)
-    assert window.presenter.link.state is LinkState.CONNECTING
-    window.close()
-    assert not window.isVisible()
-    assert not any(thread.isRunning() for thread in window._session._threads)
-
-
 def test_two_pictures_in_a_row_are_watched_one_after_the_other(
     qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
 ) -> None:
@@ -365,42 +250,3 @@ def test_the_form_and_the_window_come_back(qtbot: QtBot, open_window: OpenWindow
     assert again.form_panel.form == kept
     assert isinstance(again.form_panel.form.controls[0].image, Reused)
     assert (again.width(), again.height()) == (731, 605)
-
-
-def drop(window: Window, mime: QMimeData) -> None:
-    event = QDropEvent(
-        QPointF(QPoint(5, 5)),
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    window.dropEvent(event)
-
-
-def blender_request(connection: Connection) -> GenerateRequest:
-    """What the add-on would send of a sloping plane."""
-    rows = np.linspace(2, 9, 64, dtype=np.float32)
-    depth = connection.upload(np.tile(rows[:, None], (1, 64)))
-    normals = np.zeros((64, 64, 3), np.float32)
-    normals[..., 2] = 1
-    return GenerateRequest(
-        prompt="steps=2",
-        seed=99,
-        size=SIZE,
-        controls=(
-            Control(kind=ControlKind.DEPTH, source=DepthPass(metres=depth, projection=Projection.PERSPECTIVE)),
-            Control(kind=ControlKind.NORMAL, source=NormalPass(normal_camera=connection.upload(normals))),
-            Control(kind=ControlKind.OPENPOSE, source=PosePass(people=())),
-        ),
-        camera=Camera(
-            projection=Projection.PERSPECTIVE,
-            fx_px=80,
-            fy_px=80,
-            cx_px=32,
-            cy_px=32,
-            world_from_camera=(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 5, 0, 0, 0, 1),
-            clip_start_m=0.1,
-            clip_end_m=100,
-        ),
-    )

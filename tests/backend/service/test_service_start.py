@@ -99,6 +99,17 @@ def test_it_outlives_who_started_it_and_holds_no_terminal(service):
     assert (session, terminal) == (service.pid, 0)
 
 
+def test_whoever_started_it_leaves_without_a_warning(service):
+    script = (
+        "import sys; from pathlib import Path; from underpaint.protocol.client import Home, ensure_running\n"
+        "with ensure_running(Home(Path(sys.argv[1]))) as connection: connection.hello()"
+    )
+    command = [sys.executable, "-W", "error", "-c", script, str(service.home.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    service.start()
+    assert done.stderr == ""
+
+
 def test_small_answers_do_not_wait_for_acknowledgements(service):
     connection = service.start()
     with _listen() as listener:
