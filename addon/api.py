@@ -22,6 +22,7 @@ import bpy
 
 from ..protocol import client
 from ..protocol.arrays import UInt8Array
+from ..protocol.errors import InvalidRequest
 from ..protocol.events import Event
 from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind, Extent, GenerateRequest, Scheduler
@@ -109,8 +110,12 @@ def ensure_registered() -> None:
 
 
 def _overridden(settings: Any, overrides: dict[str, Any]) -> Any:
-    if isinstance(overrides.get("scheduler"), str):
-        overrides["scheduler"] = Scheduler[overrides["scheduler"]]
+    scheduler = overrides.get("scheduler")
+    if isinstance(scheduler, str) and not isinstance(scheduler, Scheduler):
+        if scheduler not in Scheduler.__members__:
+            known = ", ".join(Scheduler.__members__)
+            raise InvalidRequest(reason=f'no scheduler is called "{scheduler}"; there are {known}')
+        overrides = {**overrides, "scheduler": Scheduler[scheduler]}
     if "controls" in overrides:
         overrides = {**overrides, "controls": tuple(overrides["controls"]), "default_controls": False}
     return dataclasses.replace(settings, **overrides)

@@ -34,12 +34,7 @@ def run(
     JobCancelled, JobInterrupted, and BackendUnreachable when the service is gone and not back within a
     few seconds: it never hangs.
     """
-    job = connection.submit(request, client=client)
-    try:
-        return wait(connection, job, on_event=on_event, cancelled=cancelled)
-    except BaseException:  # Ctrl-C, or a callback that raised: nobody waits for the job any more
-        _abandon(connection, job.id)
-        raise
+    return wait(connection, connection.submit(request, client=client), on_event=on_event, cancelled=cancelled)
 
 
 def wait(
@@ -47,14 +42,18 @@ def wait(
 ) -> Job:
     """Wait for the end of a job that was submitted; otherwise as `run`."""
     lost_once = False
-    while not job.state.ended:
-        try:
-            job = _follow(connection, job, on_event, cancelled)
-        except BackendUnreachable:
-            if lost_once:
-                raise
-            lost_once = True
-            job = _find_again(connection, job.id, cancelled)
+    try:
+        while not job.state.ended:
+            try:
+                job = _follow(connection, job, on_event, cancelled)
+            except BackendUnreachable:
+                if lost_once:
+                    raise
+                lost_once = True
+                job = _find_again(connection, job.id, cancelled)
+    except BaseException:  # Ctrl-C, or a callback that raised: nobody waits for the job any more
+        _abandon(connection, job.id)
+        raise
     return succeeded(job)
 
 

@@ -10,11 +10,13 @@ import pytest
 from blend_dump import changes, dump
 from underpaint.addon import api, images
 from underpaint.addon.capture import capture
+from underpaint.addon.generation import ControlSettings
+from underpaint.protocol import client
 from underpaint.protocol.client import Connection
-from underpaint.protocol.errors import InvalidSize, ModelMissing, NoArmature, NoCamera
-from underpaint.protocol.events import PreviewReady
+from underpaint.protocol.errors import InvalidRequest, InvalidSize, JobCancelled, ModelMissing, NoArmature, NoCamera
+from underpaint.protocol.events import PreviewReady, Progress
 from underpaint.protocol.jobs import Phase
-from underpaint.protocol.request import ControlKind
+from underpaint.protocol.request import ControlKind, Scheduler
 
 
 def test_a_script_and_a_click_give_the_same_picture(scene: Any, backend: Connection) -> None:
@@ -64,6 +66,8 @@ def test_errors_are_typed(scene: Any, backend: Connection) -> None:
         api.generate(scene, checkpoint="/no/such/model", steps=1)
     with pytest.raises(InvalidSize):
         api.generate(scene, size=(100, 96))
+    with pytest.raises(InvalidRequest, match='no scheduler is called "UNI"; there are UNIPC'):
+        api.generate(scene, scheduler="UNI")
     with pytest.raises(TypeError):
         api.generate(scene, promt="a typo")
     scene.underpaint.controls.add().kind = "OPENPOSE"
@@ -72,6 +76,28 @@ def test_errors_are_typed(scene: Any, backend: Connection) -> None:
     scene.camera = None
     with pytest.raises(NoCamera):
         api.generate(scene)
+    assert not images.results()
+
+
+def test_settings_are_overridden_for_one_picture(scene: Any, fake_backend: Connection) -> None:
+    depth = ControlSettings(kind=ControlKind.DEPTH, end=0.5)
+    for scheduler in (Scheduler.EULER, "EULER"):
+        result = api.generate(scene, prompt="steps=1", scheduler=scheduler, controls=[depth])
+        assert result.request.scheduler is Scheduler.EULER
+        assert [(control.kind, control.end) for control in result.request.controls] == [(ControlKind.DEPTH, 0.5)]
+    assert (scene.underpaint.prompt, scene.underpaint.scheduler, len(scene.underpaint.controls)) == ("", "UNIPC", 0)
+
+
+def test_a_script_that_is_interrupted_leaves_no_job_at_work(scene: Any, fake_backend: Connection) -> None:
+    def on_event(event: object) -> None:
+        if isinstance(event, Progress):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        api.generate(scene, prompt="steps=1 then=hang", on_event=on_event)
+    (job,) = fake_backend.jobs().jobs
+    with pytest.raises(JobCancelled):
+        client.wait(fake_backend, job)
     assert not images.results()
 
 
