@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,10 @@ def drain(budget_s: float | None = None) -> None:
             task = _waiting.get_nowait()
         except queue.Empty:
             return
-        task()
+        try:
+            task()
+        except Exception as error:  # Blender drops a timer that raises, and with it all that is posted later
+            traceback.print_exception(error)
 
 
 def _turn() -> float:
