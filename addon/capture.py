@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ..protocol.arrays import Float32Array
-from ..protocol.errors import NoCamera, UnmappedRig
+from ..protocol.errors import NoCamera, SceneError, UnmappedRig
 from ..protocol.request import Camera, Extent, Person
 from . import camera as cameras
 from . import passes, pose
@@ -90,9 +90,11 @@ def capture(
         orders[copy.name] = order
         with _last_slot():
             bpy.ops.render.render(scene=copy.name)
-    except RuntimeError as error:  # what the engine reported; its own error says more
+    except NoCamera as error:  # that of the copy
+        raise NoCamera(scene=scene.name) from error
+    except RuntimeError as error:  # what the engine reported, whose own error says more; else why Blender refused
         if order.error is None:
-            raise NoCamera(scene=scene.name) from error
+            raise SceneError(reason=str(error).strip()) from error
     finally:
         orders.pop(copy.name, None)
         bpy.data.scenes.remove(copy)

@@ -198,6 +198,6 @@ def test_bad_scenes_get_their_own_error(scene: Any) -> None:
     with pytest.raises(PanoramicCamera):
         capture(scene)
     scene.camera = None
-    with pytest.raises(NoCamera, match="Scene"):
+    with pytest.raises(NoCamera, match='"Scene"'):
         capture(scene)
     assert [item.name for item in bpy.data.scenes] == ["Scene"]
