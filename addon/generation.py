@@ -10,15 +10,15 @@ import numpy as np
 
 from ..protocol import client
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
+from ..protocol.checks import DETECTORS
 from ..protocol.client import Connection
-from ..protocol.errors import MissingControlImage, NoArmature
+from ..protocol.errors import InvalidArray, MissingControlImage, NoArmature
 from ..protocol.events import Event
 from ..protocol.jobs import Job, Phase, Timing
 from ..protocol.request import (
     Control,
     ControlKind,
     DepthPass,
-    Detector,
     GenerateRequest,
     NormalPass,
     Photo,
@@ -27,13 +27,6 @@ from ..protocol.request import (
     Source,
 )
 from .capture import Capture, People
-
-_DETECTORS = {
-    ControlKind.DEPTH: Detector.MIDAS,
-    ControlKind.NORMAL: Detector.NORMAL_BAE,
-    ControlKind.OPENPOSE: Detector.OPENPOSE,
-    ControlKind.CANNY: Detector.CANNY,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +94,7 @@ class Settings:
         """Raise MissingControlImage before any work, where a control can't come from the scene."""
         for control in self.controls:
             if control.kind is ControlKind.CANNY and control.photo is None:
-                raise MissingControlImage(kind=control.kind.value)
+                raise _without_image(control)
 
     def for_people(self, people: int) -> "Settings":
         """These settings for a view with so many people in it.
@@ -206,14 +199,20 @@ def _of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[
 
 def _source(control: ControlSettings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> Source:
     if control.photo is not None:
-        return Photo(image=upload(control.photo), detector=_DETECTORS[control.kind])
+        return Photo(image=upload(control.photo), detector=DETECTORS[control.kind])
     if control.kind is ControlKind.DEPTH:
         return DepthPass(metres=upload(capture.depth_m), projection=capture.camera.projection)
     if control.kind is ControlKind.NORMAL:
         return NormalPass(normal_camera=upload(capture.normal_camera))
     if control.kind is ControlKind.OPENPOSE:
         return PosePass(people=capture.people)
-    raise MissingControlImage(kind=control.kind.value)
+    raise _without_image(control)
+
+
+def _without_image(control: ControlSettings) -> MissingControlImage:
+    from .properties import label_of
+
+    return MissingControlImage(kind=label_of(control.kind.name))
 
 
 def _control(item: Any) -> ControlSettings:
@@ -228,10 +227,12 @@ def _control(item: Any) -> ControlSettings:
 
 
 def pixels_of(image: Any) -> UInt8Array:
-    """An image datablock's bytes, (height, width, 3) sRGB, row 0 at the top."""
+    """An image datablock's bytes, (height, width, 3) sRGB, row 0 at the top. Raises InvalidArray."""
     width, height = image.size
-    if not width or not height or image.channels < 3:
-        raise MissingControlImage(kind=image.name)
+    if not width or not height:
+        raise InvalidArray(reason=f'Blender has no pixels of "{image.name}"; is its file where it was?')
+    if image.channels < 3:
+        raise InvalidArray(reason=f'"{image.name}" has no colours')
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)
     values = values.reshape(height, width, image.channels)[::-1, :, :3]

@@ -144,6 +144,8 @@ def restore(image: Any, scene: Any) -> None:
         item.end = control.end
         if isinstance(control.source, Photo):
             item.image = _image_with(control.source.image)
+    if not request.controls:  # an empty list would stand for the default ones
+        properties.add_default_controls(settings, enabled=False)
     settings.active_control = 0
     if cameras.frame(scene) != request.size:
         set_size(scene, request.size)

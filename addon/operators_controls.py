@@ -45,9 +45,7 @@ class UNDERPAINT_OT_add_default_controls(bpy.types.Operator):
 
     def execute(self, context: Any) -> set[str]:
         settings = context.scene.underpaint
-        for default in properties.DEFAULT_CONTROLS:
-            item = settings.controls.add()
-            item.kind, item.name = default.kind, default.name
+        properties.add_default_controls(settings)
         settings.active_control = len(settings.controls) - len(properties.DEFAULT_CONTROLS)
         return {"FINISHED"}
 

@@ -32,6 +32,9 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         if state.running:
             cls.poll_message_set("A picture is being painted already")
             return False
+        if bpy.app.is_job_running("RENDER"):  # a second render beside it would take Blender's own apart
+            cls.poll_message_set("Blender is rendering: let it finish, or cancel it with Esc")
+            return False
         return True
 
     def execute(self, context: Any) -> set[str]:

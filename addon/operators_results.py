@@ -5,7 +5,7 @@ from typing import Any
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from ..protocol.errors import NothingSelected, UnderpaintError
+from ..protocol.errors import InvalidRequest, NothingSelected, UnderpaintError
 from . import images
 from .registration import of_classes
 
@@ -18,9 +18,13 @@ class _OnResult:
         return any(images.is_result(image) for image in bpy.data.images)
 
     def result(self) -> Any:
-        """Raises NoPicture."""
-        chosen = bpy.data.images.get(self.image) if self.image else None
-        return chosen if chosen is not None else images.active_result()
+        """Raises NoPicture, or InvalidRequest when the name is that of no result."""
+        if not self.image:
+            return images.active_result()
+        chosen = bpy.data.images.get(self.image)
+        if chosen is None or not images.is_result(chosen):
+            raise InvalidRequest(reason=f'no result is called "{self.image}"')
+        return chosen
 
 
 def _image_property() -> Any:
@@ -69,7 +73,7 @@ class UNDERPAINT_OT_delete_result(_OnResult, bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         shown = images.results()
-        following = shown.index(image) + 1 if image in shown else 0
+        following = shown.index(image) + 1
         neighbour = (shown[following : following + 1] or shown[following - 2 : following - 1])[:1]
         context.window_manager.underpaint.result_name = neighbour[0].name if neighbour else ""
         bpy.data.images.remove(image)
@@ -120,6 +124,9 @@ class UNDERPAINT_OT_project(_OnResult, bpy.types.Operator):
     def poll(cls, context: Any) -> bool:
         if context.mode != "OBJECT":
             cls.poll_message_set("Leave the current mode for Object Mode first")
+            return False
+        if bpy.app.is_job_running("RENDER"):  # a second render beside it would take Blender's own apart
+            cls.poll_message_set("Blender is rendering: let it finish, or cancel it with Esc")
             return False
         return True
 

@@ -151,7 +151,7 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
     )
     keep_image: BoolProperty(
         name="Keep as Image",
-        description="Also keep each rendered picture as an image in this file, with its settings, for the history",
+        description="Also keep each rendered still as an image in this file, with its settings, for the history",
         default=True,
     )
 
@@ -188,6 +188,13 @@ DEFAULT_CONTROLS = tuple(
     DefaultControl(kind=kind.name, name=label)
     for kind, label in ((ControlKind.DEPTH, "Depth"), (ControlKind.NORMAL, "Normal"), (ControlKind.OPENPOSE, "Pose"))
 )
+
+
+def add_default_controls(settings: Any, *, enabled: bool = True) -> None:
+    """Put depth, normal and pose into the scene's list."""
+    for default in DEFAULT_CONTROLS:
+        item = settings.controls.add()
+        item.kind, item.name, item.enabled = default.kind, default.name, enabled
 
 
 def effective_controls(settings: Any) -> Sequence[Any]:

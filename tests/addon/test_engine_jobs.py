@@ -121,7 +121,7 @@ def test_bad_scenes_are_refused_before_any_work(scene: Any, fake_backend: Connec
     with pytest.raises(RuntimeError, match="no armature"):
         bpy.ops.render.render()
     pose.kind = "CANNY"
-    with pytest.raises(RuntimeError, match="canny control has no image"):
+    with pytest.raises(RuntimeError, match="Edges control has no image"):
         bpy.ops.render.render()
     assert not fake_backend.jobs().jobs
     scene.camera = None

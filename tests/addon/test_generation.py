@@ -8,7 +8,7 @@ import pytest
 from underpaint.addon.capture import Capture, People
 from underpaint.addon.generation import ControlSettings, Settings, build_request, pixels_of
 from underpaint.protocol.arrays import AnyArray, ArrayRef, encode, reference
-from underpaint.protocol.errors import MissingControlImage, NoArmature
+from underpaint.protocol.errors import InvalidArray, MissingControlImage, NoArmature
 from underpaint.protocol.request import (
     Camera,
     ControlKind,
@@ -125,6 +125,13 @@ def test_a_float_image_is_encoded_for_display(scene: Any) -> None:
     np.testing.assert_array_equal(pixels_of(image)[0, 0], (128, 0, 255))
 
 
+def test_an_image_without_its_file_is_named(scene: Any) -> None:
+    image = bpy.data.images.new("Sketch", 4, 2)
+    image.source, image.filepath = "FILE", "//moved/away.png"
+    with pytest.raises(InvalidArray, match='no pixels of "Sketch"'):
+        pixels_of(image)
+
+
 def test_edges_need_an_image() -> None:
     settings = Settings(
         prompt="",
@@ -140,5 +147,5 @@ def test_edges_need_an_image() -> None:
         keep_image=False,
         allow_download=False,
     )
-    with pytest.raises(MissingControlImage, match="canny"):
+    with pytest.raises(MissingControlImage, match="Edges control"):
         settings.check()

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 import pytest
 from underpaint.addon import generation, images, png
+from underpaint.addon.generation import Settings
 from underpaint.protocol import arrays
 from underpaint.protocol.errors import InvalidRequest, NoPicture
 from underpaint.protocol.jobs import Phase, Timing
@@ -122,6 +123,11 @@ def test_restoring_leaves_a_frame_of_the_right_size_alone(scene: Any) -> None:
     scene.render.resolution_percentage = 50
     images.restore(images.new_result(_picture(), _request()), scene)
     assert (scene.render.resolution_x, scene.render.resolution_percentage) == (80, 50)
+
+
+def test_a_picture_without_controls_is_restored_without_controls(scene: Any) -> None:
+    images.restore(images.new_result(_picture(), _request(controls=())), scene)
+    assert Settings.from_scene(scene).controls == ()
 
 
 def test_a_seed_beyond_blender_changes_nothing(scene: Any) -> None:

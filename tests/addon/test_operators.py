@@ -1,6 +1,7 @@
 """The operators, as a script or a button calls them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -82,6 +83,11 @@ def test_a_result_is_restored_shown_and_deleted(scene: Any) -> None:
     assert scene.underpaint.prompt == "a mill"
     bpy.ops.underpaint.restore_result()
     assert (scene.underpaint.prompt, scene.underpaint.seed) == ("a barn", 5)
+    bpy.data.images.new("the user's own", 8, 8)
+    for name in ("the user's own", "nowhere"):
+        with pytest.raises(RuntimeError, match=f'no result is called "{name}"'):
+            bpy.ops.underpaint.delete_result(image=name)
+    assert "the user's own" in bpy.data.images
     bpy.ops.underpaint.delete_result(image=barn.name)
     assert [image.name for image in images.results()] == ["a mill"]
     assert images.active_result().name == "a mill"
@@ -179,6 +185,15 @@ def test_a_background_job_is_cancelled(scene: Any, fake_backend: Any) -> None:
     last = job.messages()[-1]
     assert isinstance(last, Failed)
     assert isinstance(last.error, JobCancelled)
+
+
+def test_nothing_renders_beside_a_render_of_blender_s(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _result()
+    asked = (bpy.ops.underpaint.generate.poll, bpy.ops.underpaint.project.poll)
+    assert all(poll() for poll in asked)
+    # without a window Blender has no jobs that run beside anything
+    monkeypatch.setattr(bpy, "app", SimpleNamespace(is_job_running=lambda kind: kind == "RENDER"))
+    assert not any(poll() for poll in asked)
 
 
 def test_nothing_is_left_running() -> None:
