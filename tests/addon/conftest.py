@@ -38,9 +38,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def backend_python() -> Path:
-    """The backend environment's interpreter: UNDERPAINT_BACKEND_PYTHON, or what `make` builds."""
-    chosen = os.environ.get("UNDERPAINT_BACKEND_PYTHON")
-    python = Path(chosen) if chosen else REPOSITORY / ".venvs" / "backend" / "bin" / "python"
+    """The backend environment's interpreter, which every suite's conftest names."""
+    python = Path(os.environ["UNDERPAINT_BACKEND_PYTHON"])
     if not python.is_file():
         pytest.skip("the backend environment is not built (make test builds it)")
     return python
