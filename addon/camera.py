@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from ..protocol.errors import InvalidSize, NoCamera, PanoramicCamera, StereoRender
+from ..protocol.checks import check_size
+from ..protocol.errors import NoCamera, PanoramicCamera, StereoRender
 from ..protocol.request import Camera, Extent, Projection
-
-MULTIPLE = 8  # of pixels; a latent's pixel is 8 x 8 picture pixels
 
 
 def check(scene: Any) -> Extent:
@@ -21,9 +20,7 @@ def check(scene: Any) -> Extent:
     if scene.render.use_multiview:
         raise StereoRender()
     extent = frame(scene)
-    nearest = rounded(extent)
-    if nearest != extent:
-        raise InvalidSize(width=extent.width, height=extent.height, nearest=f"{nearest.width} x {nearest.height}")
+    check_size(extent)
     return extent
 
 
@@ -36,15 +33,6 @@ def frame(scene: Any) -> Extent:
         width=render.resolution_x * percentage // 100,
         height=render.resolution_y * percentage // 100,
     )
-
-
-def rounded(extent: Extent) -> Extent:
-    """The nearest size that the models accept."""
-
-    def nearest(side: int) -> int:
-        return max(MULTIPLE, (side + MULTIPLE // 2) // MULTIPLE * MULTIPLE)
-
-    return Extent(width=nearest(extent.width), height=nearest(extent.height))
 
 
 def protocol_camera(scene: Any, depsgraph: Any) -> Camera:

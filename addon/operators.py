@@ -5,6 +5,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
+from ..protocol.checks import nearest_size
 from . import camera as cameras
 from . import images
 from .registration import of_classes
@@ -39,7 +40,7 @@ class UNDERPAINT_OT_round_size(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Any) -> set[str]:
-        nearest = cameras.rounded(cameras.frame(context.scene))
+        nearest = nearest_size(cameras.frame(context.scene))
         images.set_size(context.scene, nearest)
         self.report({"INFO"}, f"The picture is {nearest.width} x {nearest.height} now")
         return {"FINISHED"}

@@ -77,7 +77,9 @@ class InvalidArray(RequestError):
 
 class InvalidSize(RequestError):
     code = "invalid_size"
-    sentence = "The picture is {width} x {height}; both sides must be multiples of 8. The nearest is {nearest}."
+    sentence = (
+        "The picture is {width} x {height}; both sides must be multiples of 8, up to 8192. The nearest is {nearest}."
+    )
 
 
 class MissingControlImage(RequestError):

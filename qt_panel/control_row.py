@@ -7,10 +7,11 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QWidget
 
 from ..protocol.arrays import ArrayRef
+from ..protocol.checks import DETECTORS
 from ..protocol.request import ControlKind, Photo, ReadyMap
 from . import words
 from .fields import Card, Choice, FloatField, IntField, ModelField, quiet, tool_button
-from .form import DETECTORS, MAX_SCALE, ControlForm, Picture, PictureUse, Reused, guess
+from .form import MAX_SCALE, ControlForm, Picture, PictureUse, Reused, guess
 from .pictures import to_qimage
 from .thumbnail import Thumbnail
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
+from ..protocol.checks import DETECTORS, check_size
 from ..protocol.errors import InvalidRequest, InvalidSize, MissingControlImage, UnderpaintError
 from ..protocol.request import (
     Camera,
@@ -13,7 +14,6 @@ from ..protocol.request import (
     ControlKind,
     ControlMapsRequest,
     DepthPass,
-    Detector,
     Extent,
     GenerateRequest,
     NormalPass,
@@ -25,19 +25,8 @@ from ..protocol.request import (
     Source,
 )
 
-SIZE_STEP = 8  # the latents are an eighth of the picture
-MIN_SIDE, MAX_SIDE = 64, 4096
-MAX_SEED = 2**63 - 1
 MAX_SCALE = 2.0
 _DEFAULT_SIZE = Extent(width=512, height=512)
-
-DETECTORS = {
-    ControlKind.DEPTH: Detector.MIDAS,
-    ControlKind.NORMAL: Detector.NORMAL_BAE,
-    ControlKind.OPENPOSE: Detector.OPENPOSE,
-    ControlKind.CANNY: Detector.CANNY,
-}
-"""The detector that finds a control image of each kind in a photo."""
 
 _HINTS = (
     (ControlKind.DEPTH, ("depth", "disparity", "zbuffer")),
@@ -105,16 +94,6 @@ class Form:
     camera: Camera | None = None  # of the render whose passes are used, so that the picture can be projected back
 
 
-def nearest_size(size: Extent) -> Extent:
-    """The nearest size that a picture can have; half-way goes up."""
-
-    def side(pixels: int) -> int:
-        rounded = (pixels + SIZE_STEP // 2) // SIZE_STEP * SIZE_STEP
-        return min(max(rounded, MIN_SIDE), MAX_SIDE)
-
-    return Extent(width=side(size.width), height=side(size.height))
-
-
 def is_pass(source: Source) -> bool:
     """Whether a source is measured in the pixels of one render, and so fits its size alone."""
     return isinstance(source, DepthPass | NormalPass | PosePass)
@@ -132,10 +111,10 @@ def misfit(form: Form) -> Extent | None:
 def problems(form: Form, *, maps_only: bool = False) -> tuple[UnderpaintError, ...]:
     """Why no request can be made of the form; empty when one can."""
     found: list[UnderpaintError] = []
-    nearest = nearest_size(form.size)
-    if nearest != form.size:
-        words = f"{nearest.width} x {nearest.height}"
-        found.append(InvalidSize(width=form.size.width, height=form.size.height, nearest=words))
+    try:
+        check_size(form.size)
+    except InvalidSize as error:
+        found.append(error)
     enabled = [control for control in form.controls if control.enabled]
     for control in enabled:
         if control.image is None:

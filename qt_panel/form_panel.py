@@ -18,12 +18,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ..protocol.checks import MAX_SEED, MAX_SIDE, MIN_SIDE, SIZE_STEP, nearest_size
 from ..protocol.errors import InvalidSize
 from ..protocol.request import Camera, Extent
 from . import words
 from .control_list import ControlList
 from .fields import Choice, FloatField, IntField, ModelField, PromptField, heading, quiet, tool_button
-from .form import MAX_SEED, MAX_SIDE, MIN_SIDE, SIZE_STEP, Form, misfit, nearest_size
+from .form import Form, misfit
 
 _SIZES = ((512, 512), (512, 768), (768, 512), (768, 768), (1024, 1024), (832, 1216), (1216, 832))
 _MIN_WIDTH_PX = 416  # room for a control, whether there is one or not, so that nothing moves with the first

@@ -5,6 +5,7 @@ from typing import Any
 
 import bpy
 
+from ...protocol.checks import nearest_size
 from .. import backend_state, colour, images
 from .. import camera as cameras
 from ..job_state import state as job
@@ -121,7 +122,7 @@ def warnings(layout: Any, context: Any, *, colours: bool = True) -> None:
     """What stands between these settings and the picture, each with its one-click remedy."""
     scene = context.scene
     extent = cameras.frame(scene)
-    nearest = cameras.rounded(extent)
+    nearest = nearest_size(extent)
     if nearest != extent:
         _remedy(
             layout,

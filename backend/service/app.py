@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...protocol import arrays, wire
+from ...protocol.checks import check, references
 from ...protocol.errors import (
     BlobMissing,
     DiskFull,
@@ -27,7 +28,6 @@ from ...protocol.events import Alive, Event
 from ...protocol.jobs import JobSubmission, is_job_id
 from ...protocol.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 from ..blobstore import BlobStore, Incoming
-from .checks import check
 from .database import Database
 from .guard import refusal
 from .hub import Hub
@@ -143,7 +143,10 @@ class _Routes:
     async def put_job(self, request: Request) -> Response:
         job_id = _job_id(request)
         submission = wire.loads(JobSubmission, await _body(request, MAX_JSON_BYTES))
-        check(submission.request, has_blob=self._parts.blobs.has)
+        check(submission.request)
+        for ref in references(submission.request):
+            if not self._parts.blobs.has(ref.sha256):
+                raise BlobMissing(sha256=ref.sha256)
         job, new = self._parts.database.submit(job_id, submission, time.time())
         if new:
             self._parts.supervisor.wake()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...protocol import arrays
-from ...protocol.errors import DiskFull, InvalidArray, JobCancelled, WorkerFailed
+from ...protocol.errors import DiskFull, ErrorInfo, InvalidArray, JobCancelled, WorkerFailed
 from ...protocol.events import PreviewReady, WorkerState
 from ...protocol.jobs import Job, JobResult, JobState
 from ..blobstore import BlobStore
@@ -226,7 +226,7 @@ class Supervisor:
             case Failed() if message.job_id == self._job_id:
                 cancelled = message.error.code == JobCancelled.code
                 to = JobState.CANCELLED if cancelled else JobState.FAILED
-                error = None if cancelled else message.error
+                error = None if cancelled else self._with_log(message.error)
                 self._finish(Transition(job_id=message.job_id, to=to, at=time.time(), error=error))
             case Reported() | Previewed():
                 pass  # what was under way when its job ended
@@ -269,6 +269,12 @@ class Supervisor:
         elif not was_ready:
             self._never_ready(reason)
         self._dispatch()
+
+    def _with_log(self, error: ErrorInfo) -> ErrorInfo:
+        """A worker doesn't know where what it prints is kept; its user should."""
+        if error.code != WorkerFailed.code:
+            return error
+        return ErrorInfo(code=error.code, details={**error.details, "log": str(self._worker_log)})
 
     def _never_ready(self, reason: str) -> None:
         """A worker that can't even start, twice in a row, must not leave the queue waiting for ever."""

@@ -6,21 +6,23 @@ from pathlib import Path
 from ...protocol.errors import DiskFull, ErrorInfo, OutOfMemory, UnderpaintError, WorkerFailed
 from .third_party import torch
 
-_LOG = "logs/worker.log in the backend's data folder"  # the service writes it, from what is printed here
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # torch's CPU and MPS allocators raise a plain RuntimeError; these are their words.
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
 
 
 def error_info(error: BaseException, *, device: str, blobs: Path) -> ErrorInfo:
-    """The wire form of an error. Anything unforeseen becomes WorkerFailed with its type and message."""
+    """The wire form of an error. Anything unforeseen becomes WorkerFailed with its type and message.
+
+    The service, which writes the log from what is printed here, adds where that lies.
+    """
     if isinstance(error, UnderpaintError):
         return error.info()
     if is_out_of_memory(error):
         return OutOfMemory(device=device).info()
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return DiskFull(path=error.filename or blobs).info()
-    return WorkerFailed(reason=f"{type(error).__name__}: {error}", log=_LOG).info()
+    return WorkerFailed(reason=f"{type(error).__name__}: {error}").info()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

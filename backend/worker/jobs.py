@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import assert_never
 
 from ...protocol.arrays import ArrayRef, UInt8Array
-from ...protocol.errors import InvalidRequest, InvalidSize, JobCancelled
+from ...protocol.checks import check
+from ...protocol.errors import JobCancelled
 from ...protocol.events import Progress
 from ...protocol.jobs import JobResult, Phase, Timing
 from ...protocol.request import Control, ControlMapsRequest, Extent, GenerateRequest, Photo, Request
@@ -33,8 +34,6 @@ from .sampling.generation import Step, generate
 from .sampling.prompts import PromptCache
 from .sampling.schedulers import TITLES
 
-MAX_SIDE_PX = 8192
-_SIZE_STEP = 8
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "controlnet-aux", "numpy")
 # Where in the whole job a phase begins, for the progress bar.
 _BEGINS = {Phase.CONDITIONING: 0.0, Phase.LOAD: 0.02, Phase.ENCODE: 0.1, Phase.STEP: 0.12, Phase.DECODE: 0.93}
@@ -72,7 +71,7 @@ class JobRunner:
         `waited_ms` is how long the job waited for this process to finish its imports; it counts as loading.
         """
         _stop_if(cancelled)
-        _check_size(request.size)
+        check(request)
         match request:
             case GenerateRequest():
                 return self._generate(job_id, request, on_progress, on_preview, cancelled, waited_ms)
@@ -102,7 +101,6 @@ class JobRunner:
         cancelled: Callable[[], bool],
         waited_ms: float,
     ) -> JobResult:
-        _check_sampling(request)
         note = f"{TITLES[request.scheduler]}, {request.steps} steps, {self.plan.words}"
 
         def tell(phase: Phase, *, fraction: float | None = None, text: str = note) -> None:
@@ -225,28 +223,6 @@ def preload() -> None:
     library = importlib.import_module("diffusers")
     for name in ("StableDiffusionControlNetPipeline", "AutoencoderKL", "ControlNetModel", "UNet2DConditionModel"):
         getattr(library, name)
-
-
-def _check_size(size: Extent) -> None:
-    sides = (size.width, size.height)
-    if any(not _SIZE_STEP <= side <= MAX_SIDE_PX for side in sides):
-        raise InvalidRequest(reason=f"the picture is {size.width} x {size.height}, both sides must be 8 to 8192")
-    if any(side % _SIZE_STEP for side in sides):
-        width, height = (max(_SIZE_STEP, round(side / _SIZE_STEP) * _SIZE_STEP) for side in sides)
-        raise InvalidSize(width=size.width, height=size.height, nearest=f"{width} x {height}")
-
-
-def _check_sampling(request: GenerateRequest) -> None:
-    if not 1 <= request.steps <= 1000:
-        raise InvalidRequest(reason=f"{request.steps} steps, expected 1 to 1000")
-    if not 0 <= request.seed < 1 << 64:
-        raise InvalidRequest(reason=f"the seed {request.seed} is not in 0 to 2^64 - 1")
-    for control in request.controls:
-        if not 0 <= control.start < control.end <= 1:
-            raise InvalidRequest(
-                reason=f"the {control.kind} control runs from {control.start:g} to {control.end:g}, "
-                "expected 0 <= start < end <= 1"
-            )
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:

@@ -112,7 +112,7 @@ class FakeWorker:
             case "succeed":
                 self.succeed(run)
             case "fail":
-                raise WorkerFailed(reason="as told", log="no log")
+                raise WorkerFailed(reason="as told")
             case "oom":
                 raise OutOfMemory(device="fake")
             case "full":
@@ -147,7 +147,7 @@ class FakeWorker:
                 lost = ArrayRef(sha256="0" * 64, shape=(8, 8, 3), dtype=DType.UINT8)
                 self.send(Succeeded(job_id=run.job_id, result=self.result(run, image=lost)))
             case _:
-                raise WorkerFailed(reason=f"the fake doesn't know then={then}", log="no log")
+                raise WorkerFailed(reason=f"the fake doesn't know then={then}")
 
     def crash(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)

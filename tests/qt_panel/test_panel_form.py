@@ -22,8 +22,6 @@ from underpaint.protocol.request import (
     Scheduler,
 )
 from underpaint.qt_panel.form import (
-    MAX_SIDE,
-    MIN_SIDE,
     ControlForm,
     Form,
     Picture,
@@ -32,7 +30,6 @@ from underpaint.qt_panel.form import (
     generate_request,
     guess,
     maps_request,
-    nearest_size,
     problems,
     restored,
     with_dropped,
@@ -79,20 +76,6 @@ def upload(array: AnyArray) -> ArrayRef:
 
 def no_upload(_: AnyArray) -> ArrayRef:
     raise AssertionError("nothing may be sent again")
-
-
-@pytest.mark.parametrize(
-    ("size", "nearest"),
-    [
-        ((512, 512), (512, 512)),
-        ((513, 511), (512, 512)),
-        ((516, 515), (520, 512)),
-        ((1, 99999), (MIN_SIDE, MAX_SIDE)),
-    ],
-)
-def test_the_nearest_size(size: tuple[int, int], nearest: tuple[int, int]) -> None:
-    found = nearest_size(Extent(width=size[0], height=size[1]))
-    assert (found.width, found.height) == nearest
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 
 from ....protocol.arrays import UInt8Array
 from ....protocol.errors import DetectorMissing, InvalidRequest
-from ....protocol.request import ControlKind, Detector, Extent, Photo
+from ....protocol.request import Detector, Extent, Photo
 from .fitting import fit
 from .table import EdgeConvention
 
@@ -26,7 +26,6 @@ class _Row:
     class_name: str  # in controlnet_aux
     files: tuple[str, ...]
     megabytes: int  # of all of them, about
-    kind: ControlKind
 
 
 _ROWS: dict[Detector, _Row] = {
@@ -34,23 +33,18 @@ _ROWS: dict[Detector, _Row] = {
         class_name="MidasDetector",
         files=("dpt_hybrid-midas-501f0c75.pt",),
         megabytes=490,
-        kind=ControlKind.DEPTH,
     ),
     Detector.NORMAL_BAE: _Row(
-        class_name="NormalBaeDetector", files=("scannet.pt",), megabytes=290, kind=ControlKind.NORMAL
+        class_name="NormalBaeDetector",
+        files=("scannet.pt",),
+        megabytes=290,
     ),
     Detector.OPENPOSE: _Row(
         class_name="OpenposeDetector",
         files=("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth"),
         megabytes=510,
-        kind=ControlKind.OPENPOSE,
     ),
 }
-
-
-def detected_kind(detector: Detector) -> ControlKind:
-    """The kind of control image that a detector makes."""
-    return ControlKind.CANNY if detector is Detector.CANNY else _ROWS[detector].kind
 
 
 class Detectors:

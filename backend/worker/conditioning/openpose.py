@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import UInt8Array
+from ....protocol.checks import JOINTS
 from ....protocol.errors import InvalidRequest
 from ....protocol.request import Extent, Keypoint, Person
 from .table import PoseConvention
-
-JOINTS = 18  # COCO-18, in the order of CMU's OpenPose: nose, neck, right shoulder, ...
 
 # Limb i joins two joints and has colour i; joint i has colour i.
 LIMBS: tuple[tuple[int, int], ...] = (

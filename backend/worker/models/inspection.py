@@ -102,7 +102,9 @@ def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
 
 
 def inspect_controlnet(folder: Path, name: str) -> ControlNetInfo:
-    """Everything that can be known of a ControlNet without loading it. Raises ModelBroken."""
+    """Everything that can be known of a ControlNet without loading it. Raises ModelMissing or ModelBroken."""
+    if (folder / "model_index.json").is_file():
+        raise ModelBroken(model=name, reason="it is a checkpoint, and a control needs a ControlNet")
     config = _read_json(folder / "config.json", name)
     class_name = config.get("_class_name")
     if class_name != "ControlNetModel":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ....protocol.errors import ModelBroken, UnderpaintError
+from ..failures import is_out_of_memory
 from ..third_party import diffusers, transformers
 from .inspection import CheckpointInfo, ControlNetInfo, Weights
 
@@ -64,10 +65,10 @@ def _load_tokenizer(folder: Path) -> Any:
 def _guarded(model: str, part: str, load: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return load(*arguments)
-    except (UnderpaintError, MemoryError):
+    except UnderpaintError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        if "out of memory" in str(error).lower() or "can't allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelBroken(model=model, reason=f"{part}: {first_line}") from error

@@ -24,6 +24,12 @@ def test_a_job_that_kills_two_workers_is_not_tried_again(shared, connection, tol
     assert run(connection, told()).state is JobState.SUCCEEDED
 
 
+def test_an_unexpected_error_is_told_with_the_log_that_holds_it(shared, connection, told):
+    with pytest.raises(WorkerFailed, match="as told") as caught:
+        run(connection, told("then=fail"))
+    assert str(shared.home.worker_log) in str(caught.value)
+
+
 def test_a_job_that_does_not_want_another_try_is_interrupted(connection, told):
     job = connection.submit(told("then=leave"), retry_interrupted=False)
     with pytest.raises(JobInterrupted, match="code 7: last words"):

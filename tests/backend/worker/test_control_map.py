@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.conditioning import control_map
-from underpaint.backend.worker.conditioning.detectors import Detectors, detected_kind
+from underpaint.backend.worker.conditioning.detectors import Detectors
 from underpaint.backend.worker.conditioning.table import convention
 from underpaint.backend.worker.families import FAMILIES, FamilyId
 from underpaint.protocol.arrays import AnyArray, UInt8Array
+from underpaint.protocol.checks import DETECTED
 from underpaint.protocol.errors import BlobMissing, DetectorMissing, InvalidArray, InvalidRequest
 from underpaint.protocol.request import (
     Control,
@@ -106,7 +107,7 @@ def test_a_detector_without_weights_says_what_to_put_where(
     for detector in (Detector.MIDAS, Detector.NORMAL_BAE, Detector.OPENPOSE):
         photo = Photo(image=blobs.write_array(picture(64, 48)), detector=detector)
         with pytest.raises(DetectorMissing) as caught:
-            convert(detected_kind(detector), photo)
+            convert(DETECTED[detector], photo)
         sentence = str(caught.value)
         assert "lllyasviel/Annotators" in sentence
         assert "annotators" in sentence

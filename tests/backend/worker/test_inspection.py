@@ -108,6 +108,11 @@ def test_unknown_classes_are_refused(copy: Path, models: Path) -> None:
         inspect_controlnet(copy / "controlnets" / "depth", "depth")
 
 
+def test_a_checkpoint_is_no_controlnet(models: Path) -> None:
+    with pytest.raises(ModelBroken, match="it is a checkpoint, and a control needs a ControlNet"):
+        inspect_controlnet(models / "sdxl", "sdxl")
+
+
 def test_damaged_json_is_named(copy: Path) -> None:
     (copy / "unet" / "config.json").write_text("{oops")
     with pytest.raises(ModelBroken, match=r"unet/config\.json is no JSON"):

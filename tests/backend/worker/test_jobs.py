@@ -309,7 +309,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(
         (asked(checkpoint="sdxl"), ModelMissing),  # with no ControlNets chosen
         (asked(checkpoint="sdxl-depth"), ModelBroken),  # a ControlNet is no checkpoint
         (asked(size=Extent(width=100, height=64)), InvalidSize),
-        (asked(size=Extent(width=0, height=64)), InvalidRequest),
+        (asked(size=Extent(width=0, height=64)), InvalidSize),
         (asked(steps=0), InvalidRequest),
         (asked(seed=-1), InvalidRequest),
         (asked(controls=(dataclasses.replace(controls[0], start=0.5, end=0.5),)), InvalidRequest),

@@ -1,14 +1,16 @@
-"""What a request must hold before it is queued, beyond the types that the wire has checked."""
+"""What a request must hold beyond the types that the wire has checked, and the limits that forms offer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from ...protocol import arrays
-from ...protocol.arrays import ArrayRef, DType
-from ...protocol.errors import BlobMissing, InvalidRequest, InvalidSize
-from ...protocol.request import (
+from . import arrays
+from .arrays import ArrayRef, DType
+from .errors import InvalidRequest, InvalidSize
+from .request import (
     Camera,
     Control,
+    ControlKind,
     DepthPass,
+    Detector,
     Extent,
     GenerateRequest,
     NormalPass,
@@ -20,18 +22,29 @@ from ...protocol.request import (
 
 SIZE_STEP = 8  # the latents are an eighth of the picture
 MIN_SIDE = 8
-MAX_SIDE = 16384
+MAX_SIDE = 8192
 MAX_STEPS = 1000
 MAX_CONTROLS = 16
 MAX_SEED = 2**63 - 1
-JOINTS = 18  # COCO-18
+JOINTS = 18  # COCO-18, in the order of CMU's OpenPose: nose, neck, right shoulder, ...
+
+DETECTED = {
+    Detector.CANNY: ControlKind.CANNY,
+    Detector.MIDAS: ControlKind.DEPTH,
+    Detector.NORMAL_BAE: ControlKind.NORMAL,
+    Detector.OPENPOSE: ControlKind.OPENPOSE,
+}
+"""The kind of control image that each detector finds in a photo."""
+
+DETECTORS = {kind: detector for detector, kind in DETECTED.items()}
+"""The detector for each kind of control."""
 
 _SHAPES = {2: "(height, width)", 3: "(height, width, 3)"}
 
 
-def check(request: Request, *, has_blob: Callable[[str], bool]) -> None:
-    """Raise InvalidRequest, InvalidSize or BlobMissing for a request that no worker could fulfil."""
-    _check_size(request.size)
+def check(request: Request) -> None:
+    """Raise InvalidRequest or InvalidSize for a request that no worker could fulfil."""
+    check_size(request.size)
     _require(len(request.controls) <= MAX_CONTROLS, f"{len(request.controls)} controls, at most {MAX_CONTROLS} work")
     if isinstance(request, GenerateRequest):
         _require(1 <= request.steps <= MAX_STEPS, f"steps is {request.steps}, expected 1 to {MAX_STEPS}")
@@ -43,9 +56,13 @@ def check(request: Request, *, has_blob: Callable[[str], bool]) -> None:
         _require(bool(request.controls), "control maps were asked for, and there are no controls")
     for number, control in enumerate(request.controls):
         _check_control(control, f"control {number + 1} ({control.kind})")
-    for ref in references(request):
-        if not has_blob(ref.sha256):
-            raise BlobMissing(sha256=ref.sha256)
+
+
+def check_size(size: Extent) -> None:
+    """Raise InvalidSize, naming the nearest size that works, for one that doesn't."""
+    nearest = nearest_size(size)
+    if nearest != size:
+        raise InvalidSize(width=size.width, height=size.height, nearest=f"{nearest.width} x {nearest.height}")
 
 
 def references(request: Request) -> Iterator[ArrayRef]:
@@ -59,18 +76,12 @@ def references(request: Request) -> Iterator[ArrayRef]:
 
 
 def nearest_size(extent: Extent) -> Extent:
-    """The size that works and is closest."""
+    """The size that works and is closest; half-way goes up."""
 
     def nearest(side: int) -> int:
         return min(max((side + SIZE_STEP // 2) // SIZE_STEP * SIZE_STEP, MIN_SIDE), MAX_SIDE)
 
     return Extent(width=nearest(extent.width), height=nearest(extent.height))
-
-
-def _check_size(size: Extent) -> None:
-    nearest = nearest_size(size)
-    if nearest != size:
-        raise InvalidSize(width=size.width, height=size.height, nearest=f"{nearest.width} x {nearest.height}")
 
 
 def _check_camera(camera: Camera) -> None:
@@ -93,6 +104,10 @@ def _check_control(control: Control, where: str) -> None:
             _check_ref(normal.normal_camera, DType.FLOAT32, 3, where)
         case ReadyMap(image=image) | Photo(image=image):
             _check_ref(image, DType.UINT8, 3, where)
+            if isinstance(control.source, Photo):
+                detector = control.source.detector
+                found = DETECTED[detector]
+                _require(found is control.kind, f"{where}: the {detector} detector finds {found} images")
         case PosePass() as pose:
             for person in pose.people:
                 _require(len(person.body) == JOINTS, f"{where}: {len(person.body)} joints, expected {JOINTS}")

@@ -3,19 +3,21 @@
 from dataclasses import replace
 
 import pytest
-from underpaint.backend.service.checks import check, nearest_size
 from underpaint.protocol.arrays import ArrayRef, DType
-from underpaint.protocol.errors import BlobMissing, InvalidRequest, InvalidSize
+from underpaint.protocol.checks import DETECTED, MAX_SIDE, check, nearest_size, references
+from underpaint.protocol.errors import InvalidRequest, InvalidSize
 from underpaint.protocol.request import (
     Control,
     ControlKind,
     ControlMapsRequest,
     DepthPass,
+    Detector,
     Extent,
     GenerateRequest,
     Keypoint,
     NormalPass,
     Person,
+    Photo,
     PosePass,
     Projection,
     ReadyMap,
@@ -29,10 +31,17 @@ GOOD = GenerateRequest(prompt="", size=Extent(width=16, height=8), controls=(CON
 
 
 def test_a_good_request_passes():
-    check(GOOD, has_blob=lambda _: True)
+    check(GOOD)
     person = Person(body=(Keypoint(x_px=1, y_px=2),) + (None,) * 17, depth_m=3)
     pose = Control(kind=ControlKind.OPENPOSE, source=PosePass(people=(person,)))
-    check(replace(GOOD, controls=(pose,)), has_blob=lambda _: False)
+    check(replace(GOOD, controls=(pose,)))
+
+
+def test_every_kind_has_a_detector_for_photos():
+    for detector in Detector:
+        photo = Photo(image=IMAGE, detector=detector)
+        check(replace(GOOD, controls=(Control(kind=DETECTED[detector], source=photo),)))
+    assert set(DETECTED.values()) == set(ControlKind)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +57,7 @@ def test_a_good_request_passes():
 )
 def test_values_out_of_range_are_named(change, said):
     with pytest.raises(InvalidRequest, match=said):
-        check(replace(GOOD, **change), has_blob=lambda _: True)
+        check(replace(GOOD, **change))
 
 
 @pytest.mark.parametrize(
@@ -64,17 +73,18 @@ def test_values_out_of_range_are_named(change, said):
         ({"source": ReadyMap(image=replace(IMAGE, shape=(8, 16, 4)))}, "uint8"),
         ({"source": ReadyMap(image=replace(IMAGE, shape=(0, 16, 3)))}, "uint8"),
         ({"source": ReadyMap(image=replace(IMAGE, sha256="../../token"))}, "no blob address"),
+        ({"source": Photo(image=IMAGE, detector=Detector.CANNY)}, "canny detector finds canny"),
         ({"source": PosePass(people=(Person(body=(), depth_m=1),))}, "0 joints"),
     ],
 )
 def test_a_control_that_cannot_work_is_named_with_its_number(change, said):
     bad = replace(GOOD, controls=(CONTROL, replace(CONTROL, **change)))
     with pytest.raises(InvalidRequest, match=f"control 2 .*{said}"):
-        check(bad, has_blob=lambda _: True)
+        check(bad)
 
 
 @pytest.mark.parametrize(
-    ("side", "nearest"), [(1, 8), (0, 8), (-5, 8), (8, 8), (11, 8), (12, 16), (511, 512), (99999, 16384)]
+    ("side", "nearest"), [(1, 8), (0, 8), (-5, 8), (8, 8), (11, 8), (12, 16), (511, 512), (99999, 8192)]
 )
 def test_the_nearest_size(side, nearest):
     assert nearest_size(Extent(width=side, height=8)) == Extent(width=nearest, height=8)
@@ -82,14 +92,17 @@ def test_the_nearest_size(side, nearest):
 
 def test_a_size_that_does_not_work_is_told_with_the_nearest():
     with pytest.raises(InvalidSize, match="16 x 8"):
-        check(replace(GOOD, size=Extent(width=17, height=9)), has_blob=lambda _: True)
+        check(replace(GOOD, size=Extent(width=17, height=9)))
+    with pytest.raises(InvalidSize, match=f"up to {MAX_SIDE}.*{MAX_SIDE} x 8"):
+        check(replace(GOOD, size=Extent(width=9000, height=8)))
 
 
-def test_an_array_that_is_not_there_is_named():
-    with pytest.raises(BlobMissing, match="abab"):
-        check(GOOD, has_blob=lambda sha256: sha256 != DEPTH.sha256)
+def test_every_array_that_a_request_speaks_of_is_found():
+    sources = (DEPTH_PASS, ReadyMap(image=IMAGE), PosePass(people=()))
+    controls = tuple(replace(CONTROL, source=source) for source in sources)
+    assert list(references(replace(GOOD, controls=controls))) == [DEPTH, IMAGE]
 
 
 def test_control_maps_need_a_control():
     with pytest.raises(InvalidRequest, match="no controls"):
-        check(ControlMapsRequest(size=GOOD.size, controls=()), has_blob=lambda _: True)
+        check(ControlMapsRequest(size=GOOD.size, controls=()))
