@@ -51,6 +51,8 @@ def wait(
                     raise
                 lost_once = True
                 job = _find_again(connection, job.id, cancelled)
+    except BackendUnreachable:
+        raise  # the queue keeps the job, and whoever finds the service again finds it too
     except BaseException:  # Ctrl-C, or a callback that raised: nobody waits for the job any more
         _abandon(connection, job.id)
         raise

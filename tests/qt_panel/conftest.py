@@ -36,7 +36,7 @@ def no_leaked_threads(qapp: object) -> Iterator[None]:
     """Fail the test that leaves a QThread running."""
     yield
     gc.collect()
-    running = [thread for thread in gc.get_objects() if isinstance(thread, QThread) and _runs(thread)]
+    running = [thread for thread in gc.get_objects() if issubclass(type(thread), QThread) and _runs(thread)]
     for thread in running:
         thread.quit()
     assert not running, f"left running: {[thread.objectName() or thread for thread in running]}"
