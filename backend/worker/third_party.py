@@ -5,6 +5,7 @@ not at all. What comes out of here is `Any`, on purpose and in one place; everyt
 """
 
 import importlib
+import os
 from typing import Any
 
 
@@ -21,3 +22,8 @@ def diffusers() -> Any:
 def transformers() -> Any:
     """The transformers module."""
     return importlib.import_module("transformers")
+
+
+def hub_is_offline() -> bool:
+    """Whether the environment keeps huggingface_hub from the network, by its own rule."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")

@@ -1,7 +1,6 @@
 """Photos to control images, by controlnet-aux's detectors. The only place that imports controlnet-aux."""
 
 import importlib
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from ....protocol.arrays import UInt8Array
 from ....protocol.errors import DetectorMissing, InvalidRequest
 from ....protocol.request import Detector, Extent, Photo
+from ..third_party import hub_is_offline
 from .fitting import fit
 from .table import EdgeConvention
 
@@ -81,7 +81,7 @@ class Detectors:
         row = _ROWS[kind]
         missing = [name for name in row.files if not (self.folder / name).is_file()]
         source = self.folder if not missing else _cached(row)
-        online = allow_download and os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0")
+        online = allow_download and not hub_is_offline()
         if source is None and not online:
             raise DetectorMissing(
                 detector=kind,

@@ -1,7 +1,7 @@
 """What a request calls a model, to the folder where it lies."""
 
 import importlib
-import os
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from ....protocol.errors import ModelBroken, ModelMissing
 from ....protocol.request import ControlKind
+from ..third_party import hub_is_offline
 from . import embedded
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -83,7 +84,7 @@ def _snapshot(
     hub_id: str, files: Sequence[str], models: Path, allow_download: bool, announce: Callable[[str], None]
 ) -> Path:
     hub: Any = importlib.import_module("huggingface_hub")
-    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+    offline = hub_is_offline()
     try:
         cached = Path(hub.snapshot_download(hub_id, local_files_only=True))
     except FileNotFoundError:  # huggingface_hub's LocalEntryNotFoundError among them
@@ -110,9 +111,22 @@ def _snapshot(
 
 def _has_weights(folder: Path) -> bool:
     """Whether a snapshot was fetched to its end; one that was cut off is fetched on."""
-    if (folder / "model_index.json").is_file():
-        return all(any((folder / part).glob("*.safetensors")) for part in ("unet", "vae", "text_encoder"))
-    return any(folder.glob("*.safetensors"))
+    index = folder / "model_index.json"
+    if not index.is_file():
+        return _complete(folder)
+    parts = {"unet", "vae", "text_encoder", *json.loads(index.read_bytes())}
+    return all(_complete(folder / part) for part in parts if part.startswith(("unet", "vae", "text_encoder")))
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a component has weights, and every shard that its index names."""
+    shards = {
+        name
+        for index in folder.glob("*.safetensors.index.json")
+        for name in json.loads(index.read_bytes()).get("weight_map", {}).values()
+    }
+    present = {file.name for file in folder.glob("*.safetensors")}
+    return bool(present) and shards <= present
 
 
 def _first_line(error: Exception) -> str:

@@ -94,7 +94,18 @@ def test_a_snapshot_that_was_cut_off_is_fetched_on(hub: Path, tmp_path: Path, mo
     with pytest.raises(Prevented):
         references.checkpoint_folder("somebody/something", models=tmp_path, allow_download=True, announce=announce)
     snapshot = checkpoint("somebody/something", tmp_path)
+    (snapshot / "model_index.json").write_text('{"_class_name": "X", "scheduler": ["a", "b"], "text_encoder_2": []}')
     for part in ("unet", "vae", "text_encoder"):
         (snapshot / part).mkdir()
         (snapshot / part / "model.safetensors").touch()
+    with pytest.raises(Prevented):  # the second text encoder is missing
+        references.checkpoint_folder("somebody/something", models=tmp_path, allow_download=True, announce=announce)
+    (snapshot / "text_encoder_2").mkdir()
+    (snapshot / "text_encoder_2" / "model-1-of-2.safetensors").touch()
+    (snapshot / "text_encoder_2" / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}'
+    )
+    with pytest.raises(Prevented):  # one of its two files is
+        references.checkpoint_folder("somebody/something", models=tmp_path, allow_download=True, announce=announce)
+    (snapshot / "text_encoder_2" / "model-2-of-2.safetensors").touch()
     assert checkpoint("somebody/something", tmp_path, allow_download=True) == snapshot
