@@ -187,7 +187,7 @@ class BackendUnreachable(BackendError):
 
 class TokenRefused(BackendError):
     code = "token_refused"
-    sentence = "The Underpaint backend refused the token in {path}. Restart the backend, so that both use the same one."
+    sentence = "The Underpaint backend refused the token in {path}. It puts the right one there: try again in a moment."
 
 
 class VersionMismatch(BackendError):

@@ -22,7 +22,7 @@ from ...protocol.client import endpoint
 from ...protocol.client.endpoint import Endpoint
 from ...protocol.client.file_lock import FileLock
 from ...protocol.client.home import Home, default_home
-from ...protocol.errors import DiskFull
+from ...protocol.errors import BackendUnreachable, DiskFull
 from ..blobstore import BlobStore
 from .app import Activity, Parts, build
 from .database import Database, UnusableDatabase
@@ -182,12 +182,19 @@ class _Server(uvicorn.Server):
         elif not self._lock.intact():
             log.warning("%s was removed; this service has no home any more", self._home.folder)
             self.should_exit = True
-        elif not self._home.endpoint_file.exists() or not self._home.token_file.exists():
-            # Nobody could find this service, and its lock would keep another from starting.
+        elif not self._findable():
+            # Nobody could use this service, nor stop it, and its lock would keep another from starting.
             try:
                 endpoint.publish(self._home, self._where, self._token)
             except OSError as error:
-                log.warning("the endpoint was removed and can't be written again yet: %s", error)
+                log.warning("the endpoint was removed or changed, and can't be written again yet: %s", error)
+
+    def _findable(self) -> bool:
+        """Whether the files lead others here, with the right token."""
+        try:
+            return endpoint.read(self._home) == (self._where, self._token)
+        except BackendUnreachable:
+            return False
 
     def _idle(self) -> bool:
         if self._parts.hub.listeners or self._parts.supervisor.busy:

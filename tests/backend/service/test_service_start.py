@@ -216,6 +216,17 @@ def test_a_service_whose_endpoint_was_removed_can_be_found_again(service):
         assert again.hello().pid == service.pid
 
 
+@pytest.mark.parametrize(("file", "content"), [("token_file", "0" * 64), ("token_file", "ä"), ("endpoint_file", "{")])
+def test_a_service_whose_files_were_spoiled_writes_them_anew(service, file, content):
+    service.start()
+    path = getattr(service.home, file)
+    right = path.read_bytes()
+    path.write_text(content, encoding="utf-8")
+    until(lambda: path.read_bytes() == right)
+    with ensure_running(service.home) as again:
+        assert again.hello().pid == service.pid
+
+
 def test_the_service_is_light():
     script = (
         "import sys; import underpaint.backend.service.__main__; print(*{m.partition('.')[0] for m in sys.modules})"
