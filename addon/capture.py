@@ -11,6 +11,7 @@ import bpy
 import numpy as np
 
 from ..protocol.arrays import Float32Array
+from ..protocol.checks import check_size
 from ..protocol.errors import NoCamera, SceneError, UnmappedRig
 from ..protocol.request import Camera, Extent, Person
 from . import camera as cameras
@@ -75,6 +76,8 @@ def capture(
     StereoRender, InvalidSize or UnmappedRig. `read` is called with the depsgraph as it is rendered
     (modifiers at their render levels); what it raises is raised here.
     """
+    if extent is not None:
+        check_size(extent)  # Blender's own fields would take the nearest that they can hold
     layer = _layer_name(scene, view_layer)
     copy = scene.copy()
     order = Order(people=people, read=read)

@@ -185,6 +185,12 @@ def test_the_asked_view_layer_is_taken(scene: Any) -> None:
     assert np.isfinite(capture(scene).depth_m).any()
 
 
+def test_a_size_that_no_frame_can_have_is_refused_as_it_was_asked_for(scene: Any) -> None:
+    for width, height, nearest in ((0, 96, "8 x 96"), (100_000, 64, "8192 x 64")):
+        with pytest.raises(InvalidSize, match=f"is {width} x {height};.* The nearest is {nearest}"):
+            capture(scene, extent=Extent(width=width, height=height))
+
+
 def test_bad_scenes_get_their_own_error(scene: Any) -> None:
     scene.render.resolution_x = 130
     with pytest.raises(InvalidSize, match="128 x 96"):
