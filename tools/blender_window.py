@@ -23,6 +23,7 @@ TREE = ROOT / ".cache" / "blender-sid"
 _SUITE = "sid"  # the only one of Debian's with Blender 5.2
 _PACKAGES = (
     "blender",
+    "libgl1",  # opened at run time, so no package asks for it
     "libgl1-mesa-dri",
     "python3-cattr",
     "python3-numpy",
