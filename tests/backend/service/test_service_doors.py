@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import io
 import json
+import socket
 import stat
 import sys
 
@@ -43,6 +44,18 @@ def npy(array, **options):
 @pytest.mark.parametrize("authorization", [None, "", "Bearer ", "Bearer wrong", "Basic eDp5", "Bearer \xe9"])
 def test_a_wrong_token_is_refused(shared, authorization):
     assert call(shared, "GET", "/v1/hello", Authorization=authorization) == (401, "token_refused")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Host"])
+def test_a_header_that_is_there_twice_is_refused(shared, name):
+    endpoint, token = endpoints.read(shared.home)
+    right = {"Authorization": f"Bearer {token}", "Host": f"{endpoint.host}:{endpoint.port}"}
+    lines = [*right.items(), (name, right[name])]
+    head = "".join(f"{key}: {value}\r\n" for key, value in lines)
+    with socket.create_connection((endpoint.host, endpoint.port), timeout=10) as raw:
+        raw.sendall(f"GET /v1/hello HTTP/1.0\r\n{head}\r\n".encode("ascii"))
+        status = raw.makefile("rb").readline().split()[1]
+    assert status in (b"400", b"401", b"403")
 
 
 def test_a_wrong_token_is_told_with_the_files_name(shared):

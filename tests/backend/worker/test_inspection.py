@@ -131,6 +131,13 @@ def test_a_controlnet_must_fit_the_checkpoint(models: Path) -> None:
         check_match(large, depth)
 
 
+def test_a_net_that_takes_no_pooled_text_does_not_fit_one_that_does(models: Path, tmp_path: Path) -> None:
+    net = Path(shutil.copytree(models / "sdxl-depth", tmp_path / "net"))
+    edit(net / "config.json", addition_embed_type=None)
+    with pytest.raises(ModelMismatch, match=r"made for Stable Diffusion 1.5, .* is Stable Diffusion XL"):
+        check_match(inspect_checkpoint(models / "sdxl", "sdxl"), inspect_controlnet(net, "net"))
+
+
 def test_two_nets_of_one_family_that_differ_in_shape_say_how(copy: Path) -> None:
     edit(copy / "controlnets" / "depth" / "config.json", block_out_channels=[32, 64, 96, 96])
     depth = inspect_controlnet(copy / "controlnets" / "depth", "depth")
