@@ -5,7 +5,7 @@
 
     bpy.ops.wm.open_mainfile(filepath="room.blend")
     result = api.generate(prompt="a sunlit attic, oil on canvas", seed=7, steps=12)
-    result.image.save(filepath="attic.png")
+    result.image.save(filepath="./attic.png")
     api.project(result, bpy.context.selected_objects)
 
 Both block, raise the typed errors of `protocol.errors`, and are for the main thread: `blender -b
