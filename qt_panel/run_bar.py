@@ -65,12 +65,6 @@ class RunBar(QWidget):
         """The line under the bar."""
         return self._words.full_text
 
-    def set_ready(self, ready: bool, why_not: str) -> None:
-        """Whether a picture can be asked for, and if not, why."""
-        self.generate.setEnabled(ready)
-        self._go.setEnabled(ready)
-        self._go.setToolTip("Make a picture (Ctrl+Return)" if ready else why_not)
-
     def show_progress(
         self, row: JobRow | None, *, waiting: int = 0, sending: bool = False, worker: WorkerChanged | None = None
     ) -> None:

@@ -6,7 +6,7 @@ Adding a family is a row here and its rows in `conditioning.table`; see docs/add
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ...protocol.request import ControlKind, Extent
+from ...protocol.request import ControlKind
 
 Vector3 = tuple[float, float, float]
 
@@ -31,7 +31,6 @@ class Family:
     pooled_text: bool  # text conditions the time embedding as well (SDXL); its ControlNets say "text_time"
     text_encoders: tuple[tuple[str, str, str], ...]  # (encoder's folder, transformers class, tokenizer's folder)
     control_kinds: frozenset[ControlKind]
-    default_extent: Extent  # what it was trained at
     latent_rgb: tuple[Vector3, ...]  # a latent channel's share of (R, G, B) in -1..1, for previews
     latent_rgb_bias: Vector3 = (0.0, 0.0, 0.0)
 
@@ -77,7 +76,6 @@ FAMILIES: dict[FamilyId, Family] = {
             pooled_text=False,
             text_encoders=_SD_TEXT,
             control_kinds=_ALL_KINDS,
-            default_extent=Extent(width=512, height=512),
             latent_rgb=_SD_LATENT_RGB,
         ),
         Family(
@@ -89,7 +87,6 @@ FAMILIES: dict[FamilyId, Family] = {
             pooled_text=False,
             text_encoders=_SD_TEXT,
             control_kinds=_ALL_KINDS,
-            default_extent=Extent(width=768, height=768),
             latent_rgb=_SD_LATENT_RGB,  # SD 2 kept SD 1's latent space
         ),
         Family(
@@ -104,7 +101,6 @@ FAMILIES: dict[FamilyId, Family] = {
                 ("text_encoder_2", "CLIPTextModelWithProjection", "tokenizer_2"),
             ),
             control_kinds=_ALL_KINDS,
-            default_extent=Extent(width=1024, height=1024),
             latent_rgb=_SDXL_LATENT_RGB,
         ),
     )

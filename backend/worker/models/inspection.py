@@ -19,7 +19,6 @@ class Weights:
 
     folder: Path
     variant: str | None  # "fp16" when only model.fp16.safetensors is there
-    size_bytes: int
     stamp: tuple[tuple[str, int, int], ...]  # name, size and time of change of each file: changes when they do
 
 
@@ -38,11 +37,6 @@ class CheckpointInfo:
     def key(self) -> tuple[object, ...]:
         """Equal for the same bytes on disk, as far as names, sizes and times tell."""
         return (str(self.folder), *(entry.stamp for entry in self.weights.values()))
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all weights on disk."""
-        return sum(entry.size_bytes for entry in self.weights.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +137,11 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
             files = [folder / shard for shard in sorted(set(shards.values()))]
         else:
             continue
+        for file in files:
+            _check_safetensors(file, name)
         return Weights(
             folder=folder,
             variant=variant,
-            size_bytes=sum(_check_safetensors(file, name) for file in files),
             stamp=tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files),
         )
     pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
@@ -160,8 +155,8 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
     raise ModelMissing(model=name, reason=f"{folder.name}/{stem}.safetensors is not there; fetch the model again")
 
 
-def _check_safetensors(file: Path, name: str) -> int:
-    """The file's size; raises ModelBroken unless header and length agree."""
+def _check_safetensors(file: Path, name: str) -> None:
+    """Raise ModelBroken unless header and length agree."""
     if not file.is_file():
         raise ModelBroken(model=name, reason=f"{file.parent.name}/{file.name} is missing; fetch it again")
     size = file.stat().st_size
@@ -181,7 +176,6 @@ def _check_safetensors(file: Path, name: str) -> int:
         raise ModelBroken(
             model=name, reason=f"{shown} has {size} of {expected} bytes, so it is cut off or damaged; fetch it again"
         )
-    return size
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
