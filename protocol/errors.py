@@ -10,7 +10,7 @@
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
     |     InstallFailed, InstallOffline, InstallNeedsSpace
     |- ModelError          a checkpoint, ControlNet or detector can't be used
-    |  |- ModelMissing, ModelBroken, ModelMismatch, DetectorMissing
+    |  |- ModelMissing, ModelBroken, ModelMismatch, ControlNetNotChosen, DetectorMissing
     |- JobError            the job ended otherwise than in success
        |- JobUnknown, JobConflict, JobCancelled, JobInterrupted, OutOfMemory, DiskFull, BlobMissing,
           WorkerFailed
@@ -239,6 +239,14 @@ class ModelMismatch(ModelError):
     code = "model_mismatch"
     sentence = (
         'The ControlNet "{controlnet}" is made for {controlnet_family}, the checkpoint "{checkpoint}" is {family}.'
+    )
+
+
+class ControlNetNotChosen(ModelError):
+    code = "controlnet_not_chosen"
+    sentence = (
+        'The {kind} control has no ControlNet, and the built-in one doesn\'t fit "{checkpoint}". '
+        "Choose a {kind} ControlNet made for this checkpoint, or switch the control off."
     )
 
 

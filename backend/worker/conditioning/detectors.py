@@ -1,6 +1,8 @@
 """Photos to control images, by controlnet-aux's detectors. The only place that imports controlnet-aux."""
 
 import importlib
+import os
+import pickle
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import UInt8Array
-from ....protocol.errors import DetectorMissing, InvalidRequest
+from ....protocol.errors import DetectorMissing, InvalidRequest, ModelBroken
 from ....protocol.request import Detector, Extent, Photo
 from ..third_party import hub_is_offline
 from .fitting import fit
@@ -61,7 +63,8 @@ class Detectors:
     ) -> UInt8Array:
         """The control image that `photo.detector` finds in `image`: (height, width, 3) uint8, `extent` large.
 
-        Raises DetectorMissing, naming what to put where; nothing is downloaded unless `allow_download`.
+        Raises DetectorMissing, naming what to put where, and ModelBroken; nothing is downloaded unless
+        `allow_download`.
         """
         if photo.detector is Detector.CANNY:
             if edges is None:
@@ -88,11 +91,19 @@ class Detectors:
                 reason=f"put {', '.join(missing)} (about {row.megabytes} MB, from the hub repository {REPOSITORY}) "
                 f"into {self.folder}, or allow downloads",
             )
+        # These weights are pickles, the only ones that are read anywhere. torch reads no code from them by default,
+        # and nobody's environment may change that.
+        os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
         with warnings.catch_warnings():
             # controlnet-aux warns of optional packages and of timm's old names, none of which is used here.
             warnings.simplefilter("ignore")
             detector_class = getattr(importlib.import_module("controlnet_aux"), row.class_name)
-            loaded = detector_class.from_pretrained(REPOSITORY if source is None else str(source))
+            try:
+                loaded = detector_class.from_pretrained(REPOSITORY if source is None else str(source))
+            except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError) as error:
+                where = REPOSITORY if source is None else source
+                reason = f"its weights in {where} can't be read ({str(error).splitlines()[0]}); fetch them anew"
+                raise ModelBroken(model=f"{kind} detector", reason=reason) from error
         self._loaded[kind] = loaded.to(self._device)
         return self._loaded[kind]
 

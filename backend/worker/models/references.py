@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ....protocol.errors import ModelBroken, ModelMissing
+from ....protocol.errors import ControlNetNotChosen, ModelBroken, ModelMissing
 from ....protocol.request import ControlKind
 from ..third_party import hub_is_offline
 from . import embedded
@@ -50,11 +50,7 @@ def controlnet_folder(
     if reference:
         return _folder(reference, _CONTROLNET_FILES, models, allow_download, announce)
     if checkpoint:
-        raise ModelMissing(
-            model=f"ControlNet for {kind}",
-            reason=f'none is chosen, and the embedded one does not fit "{checkpoint}". '
-            f"Choose a {kind} ControlNet made for this checkpoint, or switch the control off",
-        )
+        raise ControlNetNotChosen(kind=kind, checkpoint=checkpoint)
     return embedded.controlnet(models, kind)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.conditioning import control_map
 from underpaint.backend.worker.conditioning.detectors import Detectors
@@ -12,7 +13,7 @@ from underpaint.backend.worker.conditioning.table import convention
 from underpaint.backend.worker.families import FAMILIES, FamilyId
 from underpaint.protocol.arrays import AnyArray, UInt8Array
 from underpaint.protocol.checks import DETECTED
-from underpaint.protocol.errors import BlobMissing, DetectorMissing, InvalidArray, InvalidRequest
+from underpaint.protocol.errors import BlobMissing, DetectorMissing, InvalidArray, InvalidRequest, ModelBroken
 from underpaint.protocol.request import (
     Control,
     ControlKind,
@@ -99,6 +100,33 @@ def test_canny_lines_are_thin_and_binary_and_where_the_edge_is(convert: Convert,
     line = np.nonzero(image[24, :, 0])[0]
     assert len(line) == 2
     assert np.abs(line - [16, 48]).max() <= 1
+
+
+class Trap:
+    """A pickle that runs code when it is read as one."""
+
+    def __init__(self, sprung: Path) -> None:
+        self.sprung = sprung
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.sprung,))
+
+
+def test_a_detector_s_weights_run_no_code(
+    convert: Convert,
+    blobs: BlobStore,
+    picture: Callable[..., AnyArray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    (tmp_path / "annotators").mkdir()
+    for name in ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth"):
+        torch.save({"weight": Trap(tmp_path / "sprung")}, tmp_path / "annotators" / name)
+    photo = Photo(image=blobs.write_array(picture(64, 48)), detector=Detector.OPENPOSE)
+    with pytest.raises(ModelBroken, match="openpose detector"):
+        convert(ControlKind.OPENPOSE, photo)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_detector_without_weights_says_what_to_put_where(

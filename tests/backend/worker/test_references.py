@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from underpaint.backend.worker.models import references
-from underpaint.protocol.errors import ModelBroken, ModelMissing
+from underpaint.protocol.errors import ControlNetNotChosen, ModelBroken, ModelMissing
 from underpaint.protocol.request import ControlKind
 
 
@@ -77,7 +77,7 @@ def test_a_single_file_says_how_to_convert_it(tmp_path: Path) -> None:
 
 
 def test_another_checkpoint_needs_a_controlnet_of_its_own(models: Path) -> None:
-    with pytest.raises(ModelMissing, match="Choose a depth ControlNet"):
+    with pytest.raises(ControlNetNotChosen, match="Choose a depth ControlNet"):
         controlnet("", models, beside="sdxl")
 
 
