@@ -87,6 +87,9 @@ def neutralise(depsgraph: Any) -> None:
     for name, value in _RENDER.items():
         setattr(scene.render, name, value)
     scene.camera.data.dof.use_dof = False
+    for thing in depsgraph.objects:
+        if thing.type == "LIGHT":  # geometry is seen without; lit, a room with four lamps takes a quarter longer
+            thing.data.energy = 0.0
     layer.samples = 0
     layer.pass_alpha_threshold = 0.5
     for name in ("use_pass_z", "use_pass_normal", "use_pass_position"):
