@@ -16,6 +16,7 @@ from ..protocol.events import Event, PreviewReady, Progress, WorkerChanged
 from . import generation, png
 from .capture import Capture
 from .generation import Outcome, Settings
+from .live_preview import enlarged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Advanced:
 class Preview:
     """The picture so far."""
 
-    picture: UInt8Array  # (height, width, 3) sRGB, row 0 at the top, as large as the latents
+    picture: UInt8Array  # (height, width, 3) sRGB, row 0 at the top, as large as the frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,6 @@ class BackgroundJob:
         elif isinstance(event, PreviewReady) and self._settings.use_preview:
             picture = connection.preview(event.job_id)
             if picture is not None:
-                self._messages.put(Preview(picture=picture))
+                self._messages.put(Preview(picture=enlarged(picture, self._capture.extent)))
         elif isinstance(event, WorkerChanged) and event.device:
             self._messages.put(OnDevice(device=event.device))

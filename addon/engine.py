@@ -23,6 +23,7 @@ from . import camera as cameras
 from . import capture as captures
 from . import colour, main_thread, passes, png
 from .generation import Outcome, Settings, generate
+from .live_preview import enlarged
 from .passes import COMBINED, CONTROL_PASSES, NORMAL, RawPasses
 from .words import PHASES
 
@@ -152,7 +153,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             elif isinstance(event, PreviewReady) and settings.use_preview:
                 preview = connection.preview(event.job_id)
                 if preview is not None:
-                    shown[COMBINED.name] = raw.region.crop(_combined(_enlarged(preview, capture.extent)))
+                    shown[COMBINED.name] = raw.region.crop(_combined(enlarged(preview, capture.extent)))
                     passes.write(self, layer, shown)
 
         self._progress(Phase.QUEUE)
@@ -249,22 +250,6 @@ def _clay(normal_world: Float32Array) -> Float32Array:
     result = np.ones((*grey.shape, 4), np.float32)
     result[..., :3] = grey[..., None]
     return result
-
-
-def _enlarged(preview: UInt8Array, extent: Extent) -> UInt8Array:
-    """A preview at the frame's size, bilinear."""
-
-    def taps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, Float32Array]:
-        at = np.clip((np.arange(size, dtype=np.float32) + 0.5) * count / size - 0.5, 0, count - 1)
-        low = at.astype(np.intp)
-        return low, np.minimum(low + 1, count - 1), at - low
-
-    rows, next_rows, down = taps(preview.shape[0], extent.height)
-    columns, next_columns, across = taps(preview.shape[1], extent.width)
-    values = preview.astype(np.float32)
-    values = values[rows] + (values[next_rows] - values[rows]) * down[:, None, None]
-    values = values[:, columns] + (values[:, next_columns] - values[:, columns]) * across[None, :, None]
-    return np.rint(values).astype(np.uint8)
 
 
 def register() -> None:

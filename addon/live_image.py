@@ -3,7 +3,6 @@
 from typing import Any
 
 import bpy
-import numpy as np
 
 from ..protocol.arrays import UInt8Array
 from ..protocol.request import Extent
@@ -24,7 +23,7 @@ class LiveImage:
         self._before = ""  # what the Image Editor showed, to be shown again
 
     def show(self, picture: UInt8Array, context: Any) -> None:
-        """Show a picture of any size, enlarged to the frame's."""
+        """Show a picture of the frame's size."""
         image = bpy.data.images.get(self._name) if self._name else None
         if image is None:
             space = images.editor(context)
@@ -34,9 +33,7 @@ class LiveImage:
             self._name = image.name
             self._before = space.image.name if space.image is not None else ""
             space.image = image
-        rows = np.arange(self._extent.height) * picture.shape[0] // self._extent.height
-        columns = np.arange(self._extent.width) * picture.shape[1] // self._extent.width
-        images.write(image, picture[rows][:, columns])
+        images.write(image, picture)
 
     def close(self, context: Any, result: Any = None) -> None:
         """Remove the preview; the editors that show it show `result`, or what they showed before."""
