@@ -16,6 +16,7 @@ from underpaint.backend.worker.models import embedded
 from underpaint.backend.worker.sampling import generation
 from underpaint.protocol.arrays import UInt8Array
 from underpaint.protocol.errors import (
+    ControlNetNotChosen,
     InvalidRequest,
     InvalidSize,
     JobCancelled,
@@ -306,7 +307,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(
     for request, error in (
         (asked(controls=(wrong,)), ModelMismatch),
         (asked(checkpoint="nobody/nothing"), ModelMissing),
-        (asked(checkpoint="sdxl"), ModelMissing),  # with no ControlNets chosen
+        (asked(checkpoint="sdxl"), ControlNetNotChosen),
         (asked(checkpoint="sdxl-depth"), ModelBroken),  # a ControlNet is no checkpoint
         (asked(size=Extent(width=100, height=64)), InvalidSize),
         (asked(size=Extent(width=0, height=64)), InvalidSize),
