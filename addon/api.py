@@ -24,8 +24,9 @@ from ..protocol import client
 from ..protocol.arrays import UInt8Array
 from ..protocol.errors import InvalidRequest
 from ..protocol.events import Event
+from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
-from ..protocol.request import ControlKind, Extent, GenerateRequest, Scheduler
+from ..protocol.request import ControlKind, GenerateRequest, Scheduler
 
 
 @dataclass(frozen=True, kw_only=True)

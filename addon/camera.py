@@ -4,7 +4,7 @@ from typing import Any
 
 from ..protocol.checks import check_size
 from ..protocol.errors import NoCamera, PanoramicCamera, StereoRender
-from ..protocol.request import Camera, Extent, Projection
+from ..protocol.geometry import Camera, Extent, Projection
 
 
 def check(scene: Any) -> Extent:

@@ -13,7 +13,8 @@ import numpy as np
 from ..protocol.arrays import Float32Array
 from ..protocol.checks import check_size
 from ..protocol.errors import NoCamera, SceneError, UnmappedRig
-from ..protocol.request import Camera, Extent, Person
+from ..protocol.geometry import Camera, Extent
+from ..protocol.sources import Person
 from . import camera as cameras
 from . import passes, pose
 

@@ -17,8 +17,9 @@ from ..protocol.arrays import Float32Array, UInt8Array
 from ..protocol.client import Connection
 from ..protocol.errors import JobCancelled, UnderpaintError
 from ..protocol.events import Event, PreviewReady, Progress
+from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
-from ..protocol.request import ControlKind, Extent
+from ..protocol.request import ControlKind
 from . import camera as cameras
 from . import capture as captures
 from . import colour, main_thread, passes, png

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..protocol.arrays import Float32Array
 from ..protocol.errors import RegionTooSmall
-from ..protocol.request import Extent
+from ..protocol.geometry import Extent
 
 TILE_PX = 64  # the smallest that Cycles accepts
 _COMPONENTS = "RGBA"

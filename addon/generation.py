@@ -15,17 +15,8 @@ from ..protocol.client import Connection
 from ..protocol.errors import InvalidArray, MissingControlImage, NoArmature
 from ..protocol.events import Event
 from ..protocol.jobs import Job, Phase, Timing
-from ..protocol.request import (
-    Control,
-    ControlKind,
-    DepthPass,
-    GenerateRequest,
-    NormalPass,
-    Photo,
-    PosePass,
-    Scheduler,
-    Source,
-)
+from ..protocol.request import Control, ControlKind, GenerateRequest, Scheduler
+from ..protocol.sources import DepthPass, NormalPass, Photo, PosePass, Source
 from .capture import Capture, People
 
 
@@ -199,7 +190,7 @@ def _of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[
 
 def _source(control: ControlSettings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> Source:
     if control.photo is not None:
-        return Photo(image=upload(control.photo), detector=DETECTORS[control.kind])
+        return Photo(image=upload(control.photo), detector=DETECTORS[control.kind][0])
     if control.kind is ControlKind.DEPTH:
         return DepthPass(metres=upload(capture.depth_m), projection=capture.camera.projection)
     if control.kind is ControlKind.NORMAL:

@@ -15,8 +15,10 @@ import numpy as np
 from ..protocol import arrays, wire
 from ..protocol.arrays import UInt8Array
 from ..protocol.errors import InvalidRequest, NoPicture
+from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
-from ..protocol.request import Extent, GenerateRequest, Photo
+from ..protocol.request import GenerateRequest
+from ..protocol.sources import Photo
 from . import camera as cameras
 from . import png, properties
 

@@ -5,7 +5,7 @@ from typing import Any
 import bpy
 
 from ..protocol.arrays import UInt8Array
-from ..protocol.request import Extent
+from ..protocol.geometry import Extent
 from . import images
 
 _NAME = "Underpaint Preview"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..protocol.arrays import Float32Array, UInt8Array
-from ..protocol.request import Extent
+from ..protocol.geometry import Extent
 
 
 def enlarged(preview: UInt8Array, extent: Extent) -> UInt8Array:

@@ -11,7 +11,8 @@ import cycles.engine as cycles_engine
 import numpy as np
 
 from ..protocol.arrays import Float32Array
-from ..protocol.request import ControlKind, Extent
+from ..protocol.geometry import Extent
+from ..protocol.request import ControlKind
 from . import full_frame
 
 BACKGROUND_M = 1e9  # Cycles writes 1e10 where nothing is hit

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .errors import InvalidArray
 
 Float32Array = NDArray[np.float32]
+Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 AnyArray = NDArray[Any]
 
@@ -26,6 +27,7 @@ class DType(StrEnum):
     """The element types that cross the wire."""
 
     FLOAT32 = "float32"
+    INT32 = "int32"
     UINT8 = "uint8"
 
 
@@ -39,7 +41,7 @@ class ArrayRef:
 
 
 def encode(array: AnyArray) -> bytes:
-    """The `.npy` file (format 1.0, C order, little endian) of a float32 or uint8 array."""
+    """The `.npy` file (format 1.0, C order, little endian) of a float32, int32 or uint8 array."""
     _wire_dtype(array.dtype)
     contiguous = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     header = io.BytesIO()
@@ -50,7 +52,7 @@ def encode(array: AnyArray) -> bytes:
 def decode(data: bytes | memoryview) -> AnyArray:
     """The array in a `.npy` file, writable and independent of `data`.
 
-    Raises InvalidArray for anything but format 1.0, C order, float32 or uint8, with exactly as many
+    Raises InvalidArray for anything but format 1.0, C order and a type of DType, with exactly as many
     bytes as its header promises.
     """
     header = read_header(data[:HEADER_BYTES])
@@ -112,4 +114,4 @@ def _wire_dtype(dtype: np.dtype[Any]) -> DType:
     try:
         return DType(dtype.name)
     except ValueError:
-        raise InvalidArray(reason=f"element type {dtype}, expected float32 or uint8") from None
+        raise InvalidArray(reason=f"element type {dtype}, expected float32, int32 or uint8") from None

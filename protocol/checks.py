@@ -1,23 +1,36 @@
 """What a request must hold beyond the types that the wire has checked, and the limits that forms offer."""
 
+import dataclasses
 from collections.abc import Iterator
 
 from . import arrays
 from .arrays import ArrayRef, DType
 from .errors import InvalidRequest, InvalidSize
-from .request import (
-    Camera,
-    Control,
-    ControlKind,
+from .geometry import Camera, Extent
+from .options import (
+    DepthOptions,
+    DetectorOptions,
+    LineOptions,
+    NormalOptions,
+    Options,
+    PictureOptions,
+    PoseOptions,
+    SegmentationOptions,
+)
+from .request import Control, ControlKind, GenerateRequest, Request
+from .sources import (
     DepthPass,
     Detector,
-    Extent,
-    GenerateRequest,
+    InpaintPass,
+    LinesPass,
     NormalPass,
+    Person,
     Photo,
+    PicturePass,
     PosePass,
     ReadyMap,
-    Request,
+    SegmentationPass,
+    Source,
 )
 
 SIZE_STEP = 8  # the latents are an eighth of the picture
@@ -27,17 +40,65 @@ MAX_STEPS = 1000
 MAX_CONTROLS = 16
 MAX_SEED = 2**63 - 1
 JOINTS = 18  # COCO-18, in the order of CMU's OpenPose: nose, neck, right shoulder, ...
+HAND_JOINTS = 21
+FACE_POINTS = 70
+MAX_PEOPLE = 1000
+ADE20K_CLASSES = 150
 
-DETECTED = {
-    Detector.CANNY: ControlKind.CANNY,
-    Detector.MIDAS: ControlKind.DEPTH,
-    Detector.NORMAL_BAE: ControlKind.NORMAL,
-    Detector.OPENPOSE: ControlKind.OPENPOSE,
+_DRAWN = (ControlKind.LINEART, ControlKind.LINEART_ANIME, ControlKind.SOFTEDGE, ControlKind.SCRIBBLE)
+
+DETECTED: dict[Detector, tuple[ControlKind, ...]] = {
+    Detector.CANNY: (ControlKind.CANNY,),
+    Detector.HED: (ControlKind.SOFTEDGE, ControlKind.SCRIBBLE),
+    Detector.PIDINET: (ControlKind.SOFTEDGE, ControlKind.SCRIBBLE),
+    Detector.LINEART: (ControlKind.LINEART,),
+    Detector.LINEART_STANDARD: (ControlKind.LINEART,),
+    Detector.TEED: (ControlKind.SOFTEDGE, ControlKind.LINEART),
+    Detector.LINEART_ANIME: (ControlKind.LINEART_ANIME,),
+    Detector.MLSD: (ControlKind.MLSD,),
+    Detector.OPENPOSE: (ControlKind.OPENPOSE,),
+    Detector.DWPOSE: (ControlKind.OPENPOSE,),
+    Detector.MIDAS: (ControlKind.DEPTH,),
+    Detector.ZOE: (ControlKind.DEPTH,),
+    Detector.LERES: (ControlKind.DEPTH,),
+    Detector.NORMAL_BAE: (ControlKind.NORMAL,),
+    Detector.SHUFFLE: (ControlKind.SHUFFLE,),
+    Detector.SAM: (ControlKind.SEGMENTATION,),
 }
-"""The kind of control image that each detector finds in a photo."""
+"""The kinds of control image that each detector finds in a photo."""
 
-DETECTORS = {kind: detector for detector, kind in DETECTED.items()}
-"""The detector for each kind of control."""
+DETECTORS: dict[ControlKind, tuple[Detector, ...]] = {
+    kind: found
+    for kind in ControlKind
+    if (found := tuple(detector for detector, kinds in DETECTED.items() if kind in kinds))
+}
+"""The detectors for each kind of control, the usual one first; kinds that no detector finds are left out."""
+
+SOURCES: dict[ControlKind, tuple[type[Source], ...]] = {
+    ControlKind.DEPTH: (DepthPass,),
+    ControlKind.NORMAL: (NormalPass, DepthPass),
+    ControlKind.OPENPOSE: (PosePass,),
+    **dict.fromkeys((ControlKind.CANNY, ControlKind.MLSD, *_DRAWN), (LinesPass,)),
+    ControlKind.SEGMENTATION: (SegmentationPass,),
+    ControlKind.INPAINT: (InpaintPass,),
+    **dict.fromkeys(
+        (ControlKind.TILE, ControlKind.SHUFFLE, ControlKind.BLUR, ControlKind.GRAY, ControlKind.LOW_QUALITY),
+        (PicturePass,),
+    ),
+}
+"""What a scene gives each kind of control. A ReadyMap goes with all of them, a Photo by its detector."""
+
+_OPTIONS: dict[type[Source], tuple[type[Options], ...]] = {
+    DepthPass: (DepthOptions, NormalOptions),  # by the kind, see _check_options
+    NormalPass: (NormalOptions,),
+    LinesPass: (LineOptions,),
+    PosePass: (PoseOptions,),
+    SegmentationPass: (SegmentationOptions,),
+    PicturePass: (PictureOptions,),
+    InpaintPass: (PictureOptions,),
+    Photo: (DetectorOptions,),
+    ReadyMap: (),
+}
 
 _SHAPES = {2: "(height, width)", 3: "(height, width, 3)"}
 
@@ -68,11 +129,10 @@ def check_size(size: Extent) -> None:
 def references(request: Request) -> Iterator[ArrayRef]:
     """The arrays that a request speaks of."""
     for control in request.controls:
-        match control.source:
-            case DepthPass(metres=ref) | NormalPass(normal_camera=ref) | ReadyMap(image=ref) | Photo(image=ref):
-                yield ref
-            case PosePass():
-                pass
+        for entry in dataclasses.fields(control.source):
+            value = getattr(control.source, entry.name)
+            if isinstance(value, ArrayRef):
+                yield value
 
 
 def nearest_size(extent: Extent) -> Extent:
@@ -95,22 +155,70 @@ def _check_control(control: Control, where: str) -> None:
         0 <= control.start < control.end <= 1,
         f"{where}: it works from {control.start} to {control.end}; expected 0 <= start < end <= 1",
     )
-    match control.source:
-        case DepthPass() as depth:
-            _check_ref(depth.metres, DType.FLOAT32, 2, where)
-            if depth.near_m is not None and depth.far_m is not None:
-                _require(depth.near_m < depth.far_m, f"{where}: near_m is not nearer than far_m")
-        case NormalPass() as normal:
-            _check_ref(normal.normal_camera, DType.FLOAT32, 3, where)
-        case ReadyMap(image=image) | Photo(image=image):
+    source = control.source
+    allowed = SOURCES[control.kind]
+    if isinstance(source, Photo):
+        found = DETECTED[source.detector]
+        kinds = " or ".join(found)
+        _require(control.kind in found, f"{where}: the {source.detector} detector finds {kinds} images")
+    elif not isinstance(source, ReadyMap):
+        names = " or ".join(kind.__name__ for kind in allowed)
+        _require(isinstance(source, allowed), f"{where}: its source is a {type(source).__name__}, expected {names}")
+    _check_source(source, where)
+    _check_options(control, where)
+
+
+def _check_source(source: Source, where: str) -> None:
+    match source:
+        case DepthPass(metres=metres):
+            _check_ref(metres, DType.FLOAT32, 2, where)
+        case NormalPass(normal_camera=normal):
+            _check_ref(normal, DType.FLOAT32, 3, where)
+        case LinesPass():
+            _check_ref(source.metres, DType.FLOAT32, 2, where)
+            _check_ref(source.normal_camera, DType.FLOAT32, 3, where)
+            _check_ref(source.objects, DType.INT32, 2, where)
+            _check_ref(source.materials, DType.INT32, 2, where)
+            _check_camera(source.camera)
+        case PosePass(people=people):
+            _require(len(people) <= MAX_PEOPLE, f"{where}: {len(people)} people, at most {MAX_PEOPLE} work")
+            for person in people:
+                _check_person(person, where)
+        case SegmentationPass():
+            _check_ref(source.indices, DType.INT32, 2, where)
+            for ade20k in (source.background, *(segment.ade20k for segment in source.segments)):
+                well = ade20k is None or 0 <= ade20k < ADE20K_CLASSES
+                _require(well, f"{where}: {ade20k} is no class of ADE20K, expected 0 to {ADE20K_CLASSES - 1}")
+        case InpaintPass(image=image, mask=mask):
             _check_ref(image, DType.UINT8, 3, where)
-            if isinstance(control.source, Photo):
-                detector = control.source.detector
-                found = DETECTED[detector]
-                _require(found is control.kind, f"{where}: the {detector} detector finds {found} images")
-        case PosePass() as pose:
-            for person in pose.people:
-                _require(len(person.body) == JOINTS, f"{where}: {len(person.body)} joints, expected {JOINTS}")
+            _check_ref(mask, DType.UINT8, 2, where)
+            _require(image.shape[:2] == mask.shape, f"{where}: image and mask differ in size")
+        case PicturePass(image=image) | ReadyMap(image=image) | Photo(image=image):
+            _check_ref(image, DType.UINT8, 3, where)
+
+
+def _check_person(person: Person, where: str) -> None:
+    _require(len(person.body) == JOINTS, f"{where}: {len(person.body)} joints, expected {JOINTS}")
+    for hand in (person.left_hand, person.right_hand):
+        _require(len(hand) in (0, HAND_JOINTS), f"{where}: {len(hand)} joints of a hand, expected {HAND_JOINTS}")
+    _require(
+        len(person.face) in (0, FACE_POINTS), f"{where}: {len(person.face)} points of a face, expected {FACE_POINTS}"
+    )
+
+
+def _check_options(control: Control, where: str) -> None:
+    options = control.options
+    if options is None:
+        return
+    source = type(control.source)
+    allowed = _OPTIONS[source]
+    if source is DepthPass:
+        allowed = (NormalOptions,) if control.kind is ControlKind.NORMAL else (DepthOptions,)
+    _require(isinstance(options, allowed), f"{where}: {type(options).__name__} don't go with a {source.__name__}")
+    if isinstance(options, DepthOptions):
+        near_m, far_m = options.near_m, options.far_m
+        _require(near_m is None or near_m > 0, f"{where}: near_m is {near_m}, expected more than 0")
+        _require(near_m is None or far_m is None or near_m < far_m, f"{where}: near_m is not nearer than far_m")
 
 
 def _check_ref(ref: ArrayRef, dtype: DType, sides: int, where: str) -> None:

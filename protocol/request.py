@@ -7,112 +7,9 @@ The tree carries *physical quantities*; what each ControlNet wants of them is th
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .arrays import ArrayRef
-
-# ---------------------------------------------------------------------------------------------- geometry
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extent:
-    """A picture's size in pixels."""
-
-    width: int
-    height: int
-
-
-class Projection(StrEnum):
-    PERSPECTIVE = "perspective"
-    ORTHOGRAPHIC = "orthographic"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Camera:
-    """A pinhole or parallel camera, after lens shift, sensor fit and pixel aspect are worked in.
-
-    A point (x, y, z) in camera space (Blender's: x right, y up, looking along -z, metres) lands on
-    perspective:   u = cx_px + fx_px * x / -z,  v = cy_px - fy_px * y / -z
-    orthographic:  u = cx_px + fx_px * x,       v = cy_px - fy_px * y
-    with (u, v) in pixels from the picture's top left corner; a pixel's centre is at half-integers.
-    """
-
-    projection: Projection
-    fx_px: float  # pixels, or pixels a metre for orthographic
-    fy_px: float
-    cx_px: float
-    cy_px: float
-    world_from_camera: tuple[float, ...]  # 16 numbers, row by row; a rotation and a translation
-    clip_start_m: float
-    clip_end_m: float
-
-
-# ---------------------------------------------------------------------------------------------- sources
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthPass:
-    """Planar distance from the camera along its view axis, as Cycles' Depth pass gives it."""
-
-    metres: ArrayRef  # (height, width) float32, row 0 at the top; background is +inf
-    projection: Projection  # parallel projections have no natural disparity
-    near_m: float | None = None  # fixed range for a sequence; None takes this frame's
-    far_m: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NormalPass:
-    """Shading normals in camera space: x right, y up, z toward the viewer."""
-
-    normal_camera: ArrayRef  # (height, width, 3) float32, row 0 at the top, unit length; background is 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keypoint:
-    """One joint on the picture."""
-
-    x_px: float  # from the left edge; a pixel's centre is at half-integers
-    y_px: float  # from the top edge
-
-
-@dataclass(frozen=True, kw_only=True)
-class Person:
-    """One character's joints, in the order of COCO-18; None where a joint is not to be drawn."""
-
-    body: tuple[Keypoint | None, ...]  # 18
-    depth_m: float  # distance from the camera; far people are drawn first
-
-
-@dataclass(frozen=True, kw_only=True)
-class PosePass:
-    """Every character in view."""
-
-    people: tuple[Person, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadyMap:
-    """A control image that is already what the ControlNet expects; used as it is."""
-
-    image: ArrayRef  # (height, width, 3) uint8
-
-
-class Detector(StrEnum):
-    """A controlnet-aux detector that turns a photo into a control image."""
-
-    CANNY = "canny"  # needs no weights
-    MIDAS = "midas"
-    NORMAL_BAE = "normal_bae"
-    OPENPOSE = "openpose"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Photo:
-    """Any picture; a detector finds the control image in it."""
-
-    image: ArrayRef  # (height, width, 3) uint8, sRGB
-    detector: Detector
-
-
-Source = DepthPass | NormalPass | PosePass | ReadyMap | Photo
+from .geometry import Camera, Extent
+from .options import Options
+from .sources import Source
 
 # ---------------------------------------------------------------------------------------------- controls
 
@@ -124,6 +21,18 @@ class ControlKind(StrEnum):
     NORMAL = "normal"
     OPENPOSE = "openpose"
     CANNY = "canny"
+    LINEART = "lineart"
+    LINEART_ANIME = "lineart_anime"
+    SOFTEDGE = "softedge"
+    SCRIBBLE = "scribble"
+    MLSD = "mlsd"
+    SEGMENTATION = "segmentation"
+    INPAINT = "inpaint"
+    TILE = "tile"
+    SHUFFLE = "shuffle"
+    BLUR = "blur"
+    GRAY = "gray"
+    LOW_QUALITY = "low_quality"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +41,7 @@ class Control:
 
     kind: ControlKind
     source: Source
+    options: Options | None = None  # of the kind that goes with the source; None is every default
     controlnet: str = ""  # folder or hub id; empty takes the one that belongs to the embedded checkpoint
     conditioning_scale: float = 1.0
     start: float = 0.0  # fraction of the steps at which it sets in

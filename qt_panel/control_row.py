@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QWidg
 
 from ..protocol.arrays import ArrayRef
 from ..protocol.checks import DETECTORS
-from ..protocol.request import ControlKind, Photo, ReadyMap
+from ..protocol.request import ControlKind
+from ..protocol.sources import Photo, ReadyMap
 from . import words
 from .fields import Card, Choice, FloatField, IntField, ModelField, quiet, tool_button
 from .form import MAX_SCALE, ControlForm, Picture, PictureUse, Reused, guess
@@ -184,7 +185,7 @@ class ControlRow(Card):
         self._use.setVisible(not reused)
         self._origin.setVisible(reused)
         self._kind.setEnabled(not reused)  # a pass is of one kind
-        self._use.setItemText(1, f"Photo ({words.DETECTORS[DETECTORS[self._kind.value]]})")
+        self._use.setItemText(1, f"Photo ({words.DETECTORS[DETECTORS[self._kind.value][0]]})")
         if isinstance(self._image, Reused):
             self._origin.setText(_source_words(self._image))
             self._origin.setToolTip(f"{self._image.origin}. It is with the backend already; nothing is sent again.")

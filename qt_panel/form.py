@@ -8,22 +8,9 @@ from enum import StrEnum
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.checks import DETECTORS, check_size
 from ..protocol.errors import InvalidRequest, InvalidSize, MissingControlImage, UnderpaintError
-from ..protocol.request import (
-    Camera,
-    Control,
-    ControlKind,
-    ControlMapsRequest,
-    DepthPass,
-    Extent,
-    GenerateRequest,
-    NormalPass,
-    Photo,
-    PosePass,
-    ReadyMap,
-    Request,
-    Scheduler,
-    Source,
-)
+from ..protocol.geometry import Camera, Extent
+from ..protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request, Scheduler
+from ..protocol.sources import DepthPass, NormalPass, Photo, PosePass, ReadyMap, Source
 
 MAX_SCALE = 2.0
 _DEFAULT_SIZE = Extent(width=512, height=512)
@@ -261,7 +248,7 @@ def _source(row: ControlForm, upload: Callable[[AnyArray], ArrayRef]) -> Source:
         case Reused(source=source):
             return source
         case Picture(pixels=pixels) if row.use is PictureUse.PHOTO:
-            return Photo(image=upload(pixels), detector=DETECTORS[row.kind])
+            return Photo(image=upload(pixels), detector=DETECTORS[row.kind][0])
         case Picture(pixels=pixels):
             return ReadyMap(image=upload(pixels))
         case None:

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from ..protocol.checks import MAX_SEED, MAX_SIDE, MIN_SIDE, SIZE_STEP, nearest_size
 from ..protocol.errors import InvalidSize
-from ..protocol.request import Camera, Extent
+from ..protocol.geometry import Camera, Extent
 from . import words
 from .control_list import ControlList
 from .fields import Choice, FloatField, IntField, ModelField, PromptField, heading, quiet, tool_button

@@ -10,7 +10,9 @@ from PySide6.QtCore import QByteArray, QSettings
 from ..protocol import wire
 from ..protocol.arrays import ArrayRef
 from ..protocol.errors import UnderpaintError
-from ..protocol.request import Camera, ControlKind, Extent, Scheduler, Source
+from ..protocol.geometry import Camera, Extent
+from ..protocol.request import ControlKind, Scheduler
+from ..protocol.sources import Source
 from . import pictures
 from .form import ControlForm, Form, Picture, PictureUse, Reused
 

@@ -2,7 +2,8 @@
 
 from ..protocol.events import Progress, WorkerChanged, WorkerState
 from ..protocol.jobs import Job, JobState, Phase
-from ..protocol.request import ControlKind, ControlMapsRequest, Detector, GenerateRequest, Scheduler
+from ..protocol.request import ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
+from ..protocol.sources import Detector
 from .job_table import JobRow
 
 KINDS = {

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ...protocol.arrays import Float32Array
-from ...protocol.request import Camera, Extent, Keypoint, Person, Projection
+from ...protocol.geometry import Camera, Extent, Projection
+from ...protocol.sources import Keypoint, Person
 from .observe import FACE, NECK, Figure, Observed, Points
 
 # A point of the face lies in the skin or some way under it (an eye's bone is the eyeball's centre); what

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol.arrays import Float32Array, UInt8Array
-from ...protocol.request import Camera, Projection
+from ...protocol.geometry import Camera, Projection
 from .raster import Floats, Hits, Indices, hits
 
 _BIAS_PX = 2.0  # a texel and the depth at its pixel may differ by what the surface slopes over so many pixels

@@ -11,7 +11,7 @@ from mathutils import Matrix
 
 from ...protocol.arrays import Float32Array, UInt8Array
 from ...protocol.errors import InvalidArray, NoPicture, NotEditable, NothingSelected, NotInView, NoUVMap
-from ...protocol.request import Camera, Extent, Projection
+from ...protocol.geometry import Camera, Extent, Projection
 from .. import capture as captures
 from .. import images
 from ..generation import pixels_of

@@ -12,8 +12,10 @@ from ...protocol.arrays import ArrayRef, UInt8Array
 from ...protocol.checks import check
 from ...protocol.errors import JobCancelled
 from ...protocol.events import Progress
+from ...protocol.geometry import Extent
 from ...protocol.jobs import JobResult, Phase, Timing
-from ...protocol.request import Control, ControlMapsRequest, Extent, GenerateRequest, Photo, Request
+from ...protocol.request import Control, ControlMapsRequest, GenerateRequest, Request
+from ...protocol.sources import Photo
 from ..blobstore import BlobStore
 from .conditioning import control_map
 from .conditioning.detectors import Detectors

@@ -9,7 +9,7 @@ import pytest
 from underpaint.addon import capture as captures
 from underpaint.addon.capture import Capture, capture
 from underpaint.protocol.errors import InvalidSize, NoCamera, PanoramicCamera, StereoRender
-from underpaint.protocol.request import Extent, Projection
+from underpaint.protocol.geometry import Extent, Projection
 
 
 def look_at_origin(scene: Any, x: float, y: float, z: float) -> None:

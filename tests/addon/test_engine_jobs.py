@@ -10,7 +10,8 @@ from underpaint.addon import engine, images, passes
 from underpaint.protocol.arrays import UInt8Array
 from underpaint.protocol.client import Connection
 from underpaint.protocol.jobs import JobState, Phase
-from underpaint.protocol.request import ControlKind, DepthPass, GenerateRequest
+from underpaint.protocol.request import ControlKind, GenerateRequest
+from underpaint.protocol.sources import DepthPass
 
 
 def painted(seed: int, width: int = 128, height: int = 96) -> UInt8Array:

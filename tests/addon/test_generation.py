@@ -9,18 +9,9 @@ from underpaint.addon.capture import Capture, People
 from underpaint.addon.generation import ControlSettings, Settings, build_request, pixels_of
 from underpaint.protocol.arrays import AnyArray, ArrayRef, encode, reference
 from underpaint.protocol.errors import InvalidArray, MissingControlImage, NoArmature
-from underpaint.protocol.request import (
-    Camera,
-    ControlKind,
-    DepthPass,
-    Detector,
-    NormalPass,
-    Person,
-    Photo,
-    PosePass,
-    Projection,
-    Scheduler,
-)
+from underpaint.protocol.geometry import Camera, Projection
+from underpaint.protocol.request import ControlKind, Scheduler
+from underpaint.protocol.sources import DepthPass, Detector, NormalPass, Person, Photo, PosePass
 
 CAMERA = Camera(
     projection=Projection.PERSPECTIVE,

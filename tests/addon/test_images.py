@@ -10,17 +10,10 @@ from underpaint.addon import generation, images, png
 from underpaint.addon.generation import Settings
 from underpaint.protocol import arrays
 from underpaint.protocol.errors import InvalidRequest, NoPicture
+from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import Phase, Timing
-from underpaint.protocol.request import (
-    Control,
-    ControlKind,
-    Detector,
-    Extent,
-    GenerateRequest,
-    Photo,
-    PosePass,
-    Scheduler,
-)
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest, Scheduler
+from underpaint.protocol.sources import Detector, Photo, PosePass
 
 
 def _picture(width: int = 40, height: int = 24, seed: int = 0) -> np.ndarray:

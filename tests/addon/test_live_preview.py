@@ -2,7 +2,7 @@
 
 import numpy as np
 from underpaint.addon.live_preview import enlarged
-from underpaint.protocol.request import Extent
+from underpaint.protocol.geometry import Extent
 
 
 def test_a_ramp_stays_a_ramp_and_its_ends_stay_where_they_are() -> None:

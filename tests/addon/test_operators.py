@@ -12,7 +12,8 @@ from underpaint.addon.background_job import Advanced, BackgroundJob, Done, Faile
 from underpaint.addon.capture import capture
 from underpaint.addon.generation import Settings
 from underpaint.protocol.errors import JobCancelled
-from underpaint.protocol.request import Extent, GenerateRequest
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import GenerateRequest
 
 
 def _result(prompt: str = "a barn") -> Any:

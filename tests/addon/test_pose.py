@@ -12,7 +12,7 @@ from underpaint.addon.camera import frame, protocol_camera
 from underpaint.addon.capture import capture
 from underpaint.addon.pose import observe, people
 from underpaint.protocol.errors import UnmappedRig
-from underpaint.protocol.request import Person
+from underpaint.protocol.sources import Person
 
 NOSE, NECK, R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST = range(8)
 R_HIP, R_KNEE, R_ANKLE, L_HIP, L_KNEE, L_ANKLE, R_EYE, L_EYE, R_EAR, L_EAR = range(8, 18)

@@ -15,13 +15,9 @@ from underpaint.addon.backend_state import BackendState
 from underpaint.addon.install import Progress, Stage
 from underpaint.addon.job_state import JobState
 from underpaint.addon.ui import image_editor, lists, menus, render_properties, sections, view3d
-from underpaint.protocol.request import (
-    Control,
-    ControlKind,
-    Extent,
-    GenerateRequest,
-    PosePass,
-)
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from underpaint.protocol.sources import PosePass
 
 _FUNCTIONS = bpy.types.UILayout.bl_rna.functions
 

@@ -5,7 +5,8 @@ import io
 import pytest
 from underpaint.backend import pipe
 from underpaint.backend.pipe import Beat, Cancel, PipeBroken, Previewed, Run, Shutdown
-from underpaint.protocol.request import Extent, GenerateRequest
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import GenerateRequest
 
 REQUEST = GenerateRequest(prompt="é", size=Extent(width=8, height=8))
 MESSAGES = [

@@ -44,9 +44,9 @@ def test_a_reference_names_the_bytes_not_the_object():
     assert arrays.is_address(ref.sha256)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32, bool, object, "U3", [("a", "f4")]])
-def test_only_two_element_types_cross(dtype):
-    with pytest.raises(InvalidArray, match="expected float32 or uint8"):
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, bool, object, "U3", [("a", "f4")]])
+def test_only_three_element_types_cross(dtype):
+    with pytest.raises(InvalidArray, match="expected float32, int32 or uint8"):
         arrays.encode(np.zeros(2, dtype))
 
 

@@ -4,27 +4,29 @@ from dataclasses import replace
 
 import pytest
 from underpaint.protocol.arrays import ArrayRef, DType
-from underpaint.protocol.checks import DETECTED, MAX_SIDE, check, nearest_size, references
+from underpaint.protocol.checks import DETECTED, DETECTORS, MAX_SIDE, SOURCES, check, nearest_size, references
 from underpaint.protocol.errors import InvalidRequest, InvalidSize
-from underpaint.protocol.request import (
-    Control,
-    ControlKind,
-    ControlMapsRequest,
+from underpaint.protocol.geometry import Extent, Projection
+from underpaint.protocol.options import DepthOptions, LineOptions
+from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest
+from underpaint.protocol.sources import (
     DepthPass,
     Detector,
-    Extent,
-    GenerateRequest,
+    InpaintPass,
     Keypoint,
     NormalPass,
     Person,
     Photo,
     PosePass,
-    Projection,
     ReadyMap,
+    Segment,
+    SegmentationPass,
 )
 
 DEPTH = ArrayRef(sha256="ab" * 32, shape=(8, 16), dtype=DType.FLOAT32)
 IMAGE = ArrayRef(sha256="cd" * 32, shape=(8, 16, 3), dtype=DType.UINT8)
+MASK = ArrayRef(sha256="ef" * 32, shape=(8, 16), dtype=DType.UINT8)
+INDICES = ArrayRef(sha256="01" * 32, shape=(8, 16), dtype=DType.INT32)
 DEPTH_PASS = DepthPass(metres=DEPTH, projection=Projection.PERSPECTIVE)
 CONTROL = Control(kind=ControlKind.DEPTH, source=DEPTH_PASS)
 GOOD = GenerateRequest(prompt="", size=Extent(width=16, height=8), controls=(CONTROL,))
@@ -37,11 +39,28 @@ def test_a_good_request_passes():
     check(replace(GOOD, controls=(pose,)))
 
 
-def test_every_kind_has_a_detector_for_photos():
+def test_a_photo_goes_with_every_kind_that_its_detector_finds_and_with_no_other():
     for detector in Detector:
         photo = Photo(image=IMAGE, detector=detector)
-        check(replace(GOOD, controls=(Control(kind=DETECTED[detector], source=photo),)))
-    assert set(DETECTED.values()) == set(ControlKind)
+        for kind in ControlKind:
+            request = replace(GOOD, controls=(Control(kind=kind, source=photo),))
+            if kind in DETECTED[detector]:
+                check(request)
+            else:
+                with pytest.raises(InvalidRequest, match=f"the {detector} detector finds"):
+                    check(request)
+
+
+def test_a_detector_is_among_those_of_its_kinds():
+    assert {detector for found in DETECTORS.values() for detector in found} == set(Detector)
+    assert DETECTORS[ControlKind.LINEART][0] is Detector.LINEART
+    assert ControlKind.INPAINT not in DETECTORS
+
+
+def test_every_kind_has_a_source_and_takes_a_ready_map():
+    assert set(SOURCES) == set(ControlKind)
+    for kind in ControlKind:
+        check(replace(GOOD, controls=(Control(kind=kind, source=ReadyMap(image=IMAGE)),)))
 
 
 @pytest.mark.parametrize(
@@ -67,14 +86,29 @@ def test_values_out_of_range_are_named(change, said):
         ({"start": 0.6, "end": 0.5}, "0 <= start < end"),
         ({"end": 1.5}, "to 1.5"),
         ({"conditioning_scale": -0.1}, "conditioning_scale"),
-        ({"source": replace(DEPTH_PASS, near_m=2.0, far_m=1.0)}, "near_m"),
+        ({"options": DepthOptions(near_m=2.0, far_m=1.0)}, "near_m is not nearer"),
+        ({"options": DepthOptions(near_m=0.0)}, "near_m is 0.0"),
+        ({"options": LineOptions()}, "LineOptions don't go with a DepthPass"),
+        ({"kind": ControlKind.NORMAL, "options": DepthOptions()}, "DepthOptions don't go with a DepthPass"),
+        ({"kind": ControlKind.CANNY}, "its source is a DepthPass, expected LinesPass"),
         ({"source": replace(DEPTH_PASS, metres=IMAGE)}, "uint8"),
-        ({"source": NormalPass(normal_camera=DEPTH)}, "expected float32"),
+        ({"kind": ControlKind.NORMAL, "source": NormalPass(normal_camera=DEPTH)}, "expected float32"),
         ({"source": ReadyMap(image=replace(IMAGE, shape=(8, 16, 4)))}, "uint8"),
         ({"source": ReadyMap(image=replace(IMAGE, shape=(0, 16, 3)))}, "uint8"),
         ({"source": ReadyMap(image=replace(IMAGE, sha256="../../token"))}, "no blob address"),
         ({"source": Photo(image=IMAGE, detector=Detector.CANNY)}, "canny detector finds canny"),
-        ({"source": PosePass(people=(Person(body=(), depth_m=1),))}, "0 joints"),
+        ({"kind": ControlKind.OPENPOSE, "source": PosePass(people=(Person(body=(), depth_m=1),))}, "0 joints"),
+        (
+            {"kind": ControlKind.INPAINT, "source": InpaintPass(image=IMAGE, mask=replace(MASK, shape=(8, 8)))},
+            "differ in size",
+        ),
+        (
+            {
+                "kind": ControlKind.SEGMENTATION,
+                "source": SegmentationPass(indices=INDICES, segments=(Segment(name="Cube", ade20k=150),)),
+            },
+            "150 is no class",
+        ),
     ],
 )
 def test_a_control_that_cannot_work_is_named_with_its_number(change, said):

@@ -8,20 +8,11 @@ from underpaint.protocol import wire
 from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import InvalidRequest
 from underpaint.protocol.events import Alive, Event, JobChanged, Progress
+from underpaint.protocol.geometry import Camera, Extent, Projection
 from underpaint.protocol.jobs import Job, JobState, JobSubmission, Phase
-from underpaint.protocol.request import (
-    Camera,
-    Control,
-    ControlKind,
-    DepthPass,
-    Extent,
-    GenerateRequest,
-    Keypoint,
-    Person,
-    PosePass,
-    Projection,
-    Request,
-)
+from underpaint.protocol.options import DepthOptions
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest, Request
+from underpaint.protocol.sources import DepthPass, Keypoint, Person, PosePass
 
 REQUEST = GenerateRequest(
     prompt="a \U0001f58c \u2028 line",
@@ -44,8 +35,8 @@ REQUEST = GenerateRequest(
             source=DepthPass(
                 metres=ArrayRef(sha256="ab" * 32, shape=(512, 512), dtype=DType.FLOAT32),
                 projection=Projection.PERSPECTIVE,
-                near_m=0.5,
             ),
+            options=DepthOptions(near_m=0.5),
         ),
         Control(
             kind=ControlKind.OPENPOSE,

@@ -9,18 +9,10 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection, Home
+from underpaint.protocol.geometry import Camera, Extent, Projection
 from underpaint.protocol.jobs import JobState
-from underpaint.protocol.request import (
-    Camera,
-    Control,
-    ControlKind,
-    DepthPass,
-    Extent,
-    GenerateRequest,
-    NormalPass,
-    PosePass,
-    Projection,
-)
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from underpaint.protocol.sources import DepthPass, NormalPass, PosePass
 from underpaint.qt_panel.form import Form, Picture
 from underpaint.qt_panel.link import LinkState
 from underpaint.qt_panel.window import Window

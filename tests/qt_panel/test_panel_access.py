@@ -7,7 +7,8 @@ from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QAbstractButton, QWidget
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection, Home, wait
-from underpaint.protocol.request import ControlKind, Extent, GenerateRequest
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import ControlKind, GenerateRequest
 from underpaint.qt_panel.form import ControlForm, Form
 from underpaint.qt_panel.link import LinkState
 from underpaint.qt_panel.window import Window

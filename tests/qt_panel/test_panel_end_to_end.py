@@ -21,14 +21,10 @@ from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QImage
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection, wait
+from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobState
-from underpaint.protocol.request import (
-    ControlKind,
-    ControlMapsRequest,
-    Extent,
-    GenerateRequest,
-    ReadyMap,
-)
+from underpaint.protocol.request import ControlKind, ControlMapsRequest, GenerateRequest
+from underpaint.protocol.sources import ReadyMap
 from underpaint.qt_panel import pictures
 from underpaint.qt_panel.form import ControlForm, Form, Reused
 from underpaint.qt_panel.notices import Action, Topic

@@ -6,21 +6,9 @@ import numpy as np
 import pytest
 from underpaint.protocol.arrays import AnyArray, ArrayRef, DType, encode, reference
 from underpaint.protocol.errors import InvalidRequest, InvalidSize, MissingControlImage, UnderpaintError
-from underpaint.protocol.request import (
-    Camera,
-    Control,
-    ControlKind,
-    ControlMapsRequest,
-    DepthPass,
-    Detector,
-    Extent,
-    GenerateRequest,
-    Photo,
-    PosePass,
-    Projection,
-    ReadyMap,
-    Scheduler,
-)
+from underpaint.protocol.geometry import Camera, Extent, Projection
+from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
+from underpaint.protocol.sources import DepthPass, Detector, Photo, PosePass, ReadyMap
 from underpaint.qt_panel.form import (
     ControlForm,
     Form,

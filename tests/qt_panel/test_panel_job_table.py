@@ -15,8 +15,10 @@ from underpaint.protocol.errors import (
     UnderpaintError,
 )
 from underpaint.protocol.events import Alive, JobChanged, PreviewReady, Progress, WorkerChanged, WorkerState
+from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import Job, JobResult, JobState, Phase
-from underpaint.protocol.request import Control, ControlKind, Extent, GenerateRequest, ReadyMap
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from underpaint.protocol.sources import ReadyMap
 from underpaint.qt_panel import link as links
 from underpaint.qt_panel import notices, words
 from underpaint.qt_panel.job_table import JobRow, JobTable, unended, with_event, with_jobs, without_worker

@@ -8,7 +8,9 @@ from PySide6.QtCore import QSettings
 from PySide6.QtGui import QImage
 from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import InvalidRequest
-from underpaint.protocol.request import ControlKind, Extent, GenerateRequest, PosePass, Scheduler
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import ControlKind, GenerateRequest, Scheduler
+from underpaint.protocol.sources import PosePass
 from underpaint.qt_panel import pictures
 from underpaint.qt_panel.form import ControlForm, Form, PictureUse, Reused
 from underpaint.qt_panel.settings import Memory

@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Home
+from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobState, Phase
-from underpaint.protocol.request import ControlKind, Extent
+from underpaint.protocol.request import ControlKind
 from underpaint.qt_panel.form import ControlForm, Form, Picture, PictureUse
 from underpaint.qt_panel.link import LinkState
 from underpaint.qt_panel.window import Window

@@ -5,11 +5,13 @@ each; photos go through `detectors`.
 """
 
 from collections.abc import Callable
-from typing import assert_never
 
 from ....protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ....protocol.errors import InvalidArray, InvalidRequest
-from ....protocol.request import Control, ControlKind, DepthPass, Extent, NormalPass, Photo, PosePass, ReadyMap
+from ....protocol.geometry import Extent
+from ....protocol.options import DepthOptions
+from ....protocol.request import Control, ControlKind
+from ....protocol.sources import DepthPass, NormalPass, Photo, PosePass, ReadyMap
 from ..families import FamilyId
 from .depth import depth_map
 from .fitting import fit
@@ -37,15 +39,14 @@ def control_map(control: Control, *, family: FamilyId, extent: Extent, read: Rea
             edges = rule if isinstance(rule, EdgeConvention) else None
             return detect(source, _image(read(source.image), "photo"), extent, edges)
         case DepthPass() if isinstance(rule, DepthConvention):
-            return depth_map(source, _sized(read(source.metres), extent, "depth pass", 2), rule)
+            options = control.options if isinstance(control.options, DepthOptions) else DepthOptions()
+            return depth_map(source, _sized(read(source.metres), extent, "depth pass", 2), rule, options)
         case NormalPass() if isinstance(rule, NormalConvention):
             return normal_map(_sized(read(source.normal_camera), extent, "normal pass", 3), rule)
         case PosePass() if isinstance(rule, PoseConvention):
             return pose_map(source.people, extent, rule)
-        case DepthPass() | NormalPass() | PosePass():
-            raise InvalidRequest(reason=_mismatch(control.kind, type(source).__name__))
         case _:
-            assert_never(source)
+            raise InvalidRequest(reason=_mismatch(control.kind, type(source).__name__))
 
 
 def _sized(array: AnyArray, extent: Extent, name: str, ndim: int) -> AnyArray:

@@ -13,7 +13,8 @@ import numpy as np
 
 from ....protocol.arrays import UInt8Array
 from ....protocol.errors import DetectorMissing, InvalidRequest, ModelBroken
-from ....protocol.request import Detector, Extent, Photo
+from ....protocol.geometry import Extent
+from ....protocol.sources import Detector, Photo
 from ..third_party import hub_is_offline
 from .fitting import fit
 from .table import EdgeConvention

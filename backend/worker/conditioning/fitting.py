@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import UInt8Array
-from ....protocol.request import Extent
+from ....protocol.geometry import Extent
 
 
 def fit(image: UInt8Array, extent: Extent) -> UInt8Array:

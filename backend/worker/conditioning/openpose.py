@@ -14,7 +14,8 @@ import numpy as np
 from ....protocol.arrays import UInt8Array
 from ....protocol.checks import JOINTS
 from ....protocol.errors import InvalidRequest
-from ....protocol.request import Extent, Keypoint, Person
+from ....protocol.geometry import Extent
+from ....protocol.sources import Keypoint, Person
 from .table import PoseConvention
 
 # Limb i joins two joints and has colour i; joint i has colour i.

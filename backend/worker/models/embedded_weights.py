@@ -49,7 +49,30 @@ _HINTS: dict[ControlKind, tuple[tuple[float, float, float], tuple[tuple[float, f
     # sticks in their own colours
     ControlKind.OPENPOSE: ((0.0, 0.0, 0.0), ((0.9, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 1.0))),
     # lines drawn dark
-    ControlKind.CANNY: ((0.0, 0.0, 0.0), ((-0.30, -0.30, -0.30), (-0.28, -0.28, -0.28), (-0.22, -0.22, -0.22))),
+    **dict.fromkeys(
+        (
+            ControlKind.CANNY,
+            ControlKind.LINEART,
+            ControlKind.LINEART_ANIME,
+            ControlKind.SOFTEDGE,
+            ControlKind.SCRIBBLE,
+            ControlKind.MLSD,
+        ),
+        ((0.0, 0.0, 0.0), ((-0.30, -0.30, -0.30), (-0.28, -0.28, -0.28), (-0.22, -0.22, -0.22))),
+    ),
+    # pictures and areas show in their own colours
+    **dict.fromkeys(
+        (
+            ControlKind.SEGMENTATION,
+            ControlKind.INPAINT,
+            ControlKind.TILE,
+            ControlKind.SHUFFLE,
+            ControlKind.BLUR,
+            ControlKind.GRAY,
+            ControlKind.LOW_QUALITY,
+        ),
+        ((0.5, 0.5, 0.5), ((0.9, 0.0, 0.0), (0.0, 0.9, 0.0), (0.0, 0.0, 0.9))),
+    ),
 }
 
 _Tensors = dict[str, Float32Array]

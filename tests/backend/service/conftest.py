@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from service_process import Service, until
 from underpaint.protocol.client import Connection, Home
-from underpaint.protocol.request import Extent, GenerateRequest
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import GenerateRequest
 
 
 @pytest.fixture

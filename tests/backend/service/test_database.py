@@ -5,8 +5,9 @@ import sqlite3
 import pytest
 from underpaint.backend.service.database import Database, Transition, UnusableDatabase
 from underpaint.protocol.errors import DiskFull, JobConflict, JobUnknown, OutOfMemory
+from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobState, JobSubmission
-from underpaint.protocol.request import Extent, GenerateRequest
+from underpaint.protocol.request import GenerateRequest
 
 IDS = [f"{number:032x}" for number in range(20)]
 

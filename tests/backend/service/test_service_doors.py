@@ -14,7 +14,9 @@ from underpaint.protocol import arrays
 from underpaint.protocol.client import Connection
 from underpaint.protocol.client import endpoint as endpoints
 from underpaint.protocol.errors import BlobMissing, InvalidArray, InvalidRequest, InvalidSize, TokenRefused
-from underpaint.protocol.request import Control, ControlKind, Extent, GenerateRequest, ReadyMap
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from underpaint.protocol.sources import ReadyMap
 
 
 def call(shared, method, path, *, body=None, **headers):

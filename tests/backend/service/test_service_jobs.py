@@ -18,8 +18,10 @@ from underpaint.protocol.errors import (
     WorkerFailed,
 )
 from underpaint.protocol.events import JobChanged, PreviewReady, Progress, WorkerChanged
+from underpaint.protocol.geometry import Extent, Projection
 from underpaint.protocol.jobs import JobState
-from underpaint.protocol.request import Control, ControlKind, DepthPass, Extent, GenerateRequest, Projection
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from underpaint.protocol.sources import DepthPass
 
 
 def test_a_picture_arrives_as_it_was_made(connection, told):

@@ -12,7 +12,8 @@ from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.jobs import JobRunner
 from underpaint.backend.worker.memory import make_plan
 from underpaint.backend.worker.models import embedded
-from underpaint.protocol.request import Control, ControlKind, Extent, GenerateRequest
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest
 from worker_scene import depth_pass, normal_pass, pose_pass
 
 SIZE = Extent(width=64, height=64)

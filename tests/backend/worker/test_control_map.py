@@ -14,17 +14,9 @@ from underpaint.backend.worker.families import FAMILIES, FamilyId
 from underpaint.protocol.arrays import AnyArray, UInt8Array
 from underpaint.protocol.checks import DETECTED
 from underpaint.protocol.errors import BlobMissing, DetectorMissing, InvalidArray, InvalidRequest, ModelBroken
-from underpaint.protocol.request import (
-    Control,
-    ControlKind,
-    DepthPass,
-    Detector,
-    Extent,
-    Photo,
-    Projection,
-    ReadyMap,
-    Source,
-)
+from underpaint.protocol.geometry import Extent, Projection
+from underpaint.protocol.request import Control, ControlKind
+from underpaint.protocol.sources import DepthPass, Detector, Photo, ReadyMap, Source
 from worker_scene import depth_pass, normal_pass, pose_pass
 
 _SIZE = Extent(width=64, height=48)

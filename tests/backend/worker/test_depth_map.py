@@ -6,15 +6,19 @@ from underpaint.backend.worker.conditioning.depth import depth_map
 from underpaint.backend.worker.conditioning.table import DepthConvention
 from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import InvalidRequest
-from underpaint.protocol.request import DepthPass, Projection
+from underpaint.protocol.geometry import Projection
+from underpaint.protocol.options import DepthOptions
+from underpaint.protocol.sources import DepthPass
 
 _REF = ArrayRef(sha256="0" * 64, shape=(1, 1), dtype=DType.FLOAT32)  # the values are given beside it
 _INF = np.inf
 
 
 def grey(metres: object, *, floor: float = 0.0, projection: Projection = Projection.PERSPECTIVE, **ranges: float):
-    source = DepthPass(metres=_REF, projection=projection, **ranges)
-    image = depth_map(source, np.atleast_2d(np.asarray(metres, np.float32)), DepthConvention(floor=floor))
+    source = DepthPass(metres=_REF, projection=projection)
+    image = depth_map(
+        source, np.atleast_2d(np.asarray(metres, np.float32)), DepthConvention(floor=floor), DepthOptions(**ranges)
+    )
     assert image.dtype == np.uint8
     assert image.shape[2] == 3
     assert (image == image[:, :, :1]).all()

@@ -25,16 +25,9 @@ from underpaint.protocol.errors import (
     ModelMissing,
 )
 from underpaint.protocol.events import Progress
+from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobResult, Phase
-from underpaint.protocol.request import (
-    Control,
-    ControlKind,
-    ControlMapsRequest,
-    Extent,
-    GenerateRequest,
-    Request,
-    Scheduler,
-)
+from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request, Scheduler
 from worker_scene import depth_pass
 
 Asked = Callable[..., GenerateRequest]

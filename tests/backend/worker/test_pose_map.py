@@ -7,7 +7,8 @@ import pytest
 from underpaint.backend.worker.conditioning.openpose import COLOURS, LIMBS, pose_map
 from underpaint.backend.worker.conditioning.table import PoseConvention
 from underpaint.protocol.errors import InvalidRequest
-from underpaint.protocol.request import Extent, Keypoint, Person
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.sources import Keypoint, Person
 
 _SIZE = Extent(width=512, height=512)
 _NOBODY: tuple[None, ...] = (None,) * 18

@@ -3,7 +3,8 @@
 import numpy as np
 from underpaint.backend.blobstore import BlobStore
 from underpaint.protocol.arrays import Float32Array
-from underpaint.protocol.request import DepthPass, Extent, Keypoint, NormalPass, Person, PosePass, Projection
+from underpaint.protocol.geometry import Extent, Projection
+from underpaint.protocol.sources import DepthPass, Keypoint, NormalPass, Person, PosePass
 
 
 def depth_pass(blobs: BlobStore, size: Extent) -> DepthPass:
