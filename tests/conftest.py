@@ -1,10 +1,13 @@
 """What holds for every suite: no network, no display, the project's own backend and a data folder that goes."""
 
+import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -34,3 +37,49 @@ def stray_home() -> Iterator[Path]:
         return  # as it should be: nothing was started
     finally:
         shutil.rmtree(_HOME, ignore_errors=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--accept-report", type=Path, help="a file that gets a JSON line for each acceptance figure")
+
+
+@pytest.fixture
+def accept(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Hold a measured figure against the threshold of an acceptance test (docs/conventions.md lists them).
+
+    The figure is reported whether it passes or not; a miss fails the test.
+    """
+    report: Path | None = request.config.getoption("--accept-report")
+
+    def check(
+        number: int,
+        what: str,
+        measured: float,
+        threshold: float,
+        *,
+        better: Literal["less", "more"] = "less",
+        unit: str = "",
+    ) -> None:
+        passed = bool(measured <= threshold if better == "less" else measured >= threshold)
+        line = {
+            "number": number,
+            "what": what,
+            "measured": float(measured),
+            "threshold": float(threshold),
+            "better": better,
+            "unit": unit,
+            "blender": _blender_version(),
+            "passed": passed,
+        }
+        if report is not None:
+            with report.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        sign = "at most" if better == "less" else "at least"
+        assert passed, f"acceptance {number}, {what}: {measured:g}{unit}, expected {sign} {threshold:g}{unit}"
+
+    return check
+
+
+def _blender_version() -> str:
+    bpy = sys.modules.get("bpy")
+    return "" if bpy is None else bpy.app.version_string
