@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from ..protocol.errors import BlobMissing, DiskFull, InvalidArray
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
 _INCOMING = ".incoming-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A blob on disk."""
+
+    sha256: str
+    size: int  # bytes
+    touched_at: float  # Unix seconds
 
 
 class BlobStore:
@@ -36,6 +46,23 @@ class BlobStore:
         path = self.path(sha256)
         return path.is_file() and not path.is_symlink()
 
+    def touch(self, sha256: str) -> bool:
+        """Whether the blob is there; somebody is about to speak of it, so that its age begins anew."""
+        if not self.has(sha256):
+            return False
+        os.utime(self.path(sha256))
+        return True
+
+    def stored(self) -> list["Stored"]:
+        """Every blob on disk."""
+        found: list[Stored] = []
+        for folder in self.folder.iterdir():
+            if len(folder.name) == 2 and folder.is_dir():
+                for path in filter(lambda path: arrays.is_address(path.name), folder.iterdir()):
+                    state = path.lstat()
+                    found.append(Stored(sha256=path.name, size=state.st_size, touched_at=state.st_mtime))
+        return found
+
     def read(self, sha256: str) -> bytes:
         """The blob's bytes. Raises BlobMissing, and InvalidArray when the disk changed them."""
         if not self.has(sha256):
@@ -49,7 +76,7 @@ class BlobStore:
     def write(self, data: bytes) -> str:
         """Store bytes, durably, and return their address. Raises DiskFull; on error nothing is left."""
         sha256 = arrays.digest(data)
-        if not self.has(sha256):
+        if not self.touch(sha256):
             with self.incoming() as incoming:
                 incoming.write(data)
                 incoming.keep(sha256)
@@ -114,7 +141,7 @@ class Incoming:
             raise InvalidArray(reason=f"the bytes have the hash {self._digest.hexdigest()}, not {sha256}")
         path = self._store.path(sha256)
         with _disk_full_named(self._store.folder):
-            if self._store.has(sha256):
+            if self._store.touch(sha256):
                 return
             os.fsync(self._stream.fileno())
             self._stream.close()  # Windows doesn't rename open files

@@ -55,7 +55,7 @@ class JobResult:
     """What a job that succeeded leaves behind; everything in it lies in the blob store by then."""
 
     image: ArrayRef | None  # (height, width, 3) uint8 sRGB, row 0 at the top; None for control maps alone
-    control_maps: tuple[ArrayRef, ...]  # as the nets saw them, (height, width, 3) uint8, in the order of the controls
+    control_maps: tuple[ArrayRef, ...]  # as the nets saw them, (height, width, 3) uint8 or float32, by control
     timings: tuple[Timing, ...]
     checkpoint: str  # what was really loaded
     plan: str  # where the model ran and how, in words
@@ -69,6 +69,7 @@ class JobSubmission:
     request: Request
     client: str = ""  # who asks, for the job list: "blender", "panel", "script"
     retry_interrupted: bool = True  # run it once more when the worker died under it
+    transient: bool = False  # a look at something: goes before pictures, is in no history, and is soon forgotten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class Job:
     attempts: int = 0  # how often a worker began it
     error: ErrorInfo | None = None
     result: JobResult | None = None
+    transient: bool = False  # see JobSubmission
 
 
 @dataclass(frozen=True, kw_only=True)

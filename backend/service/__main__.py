@@ -27,6 +27,7 @@ from ..blobstore import BlobStore
 from .app import Activity, Parts, build
 from .database import Database, UnusableDatabase
 from .hub import Hub
+from .retention import Keep, keep_tidy
 from .supervisor import Limits, Supervisor
 
 IDLE_EXIT_S = 20 * 60.0
@@ -109,7 +110,14 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
         timeout_graceful_shutdown=2,
     )
     server = _Server(
-        config, home=home, lock=lock, where=where, token=token, parts=parts, idle_exit_s=options.idle_exit_s
+        config,
+        home=home,
+        lock=lock,
+        where=where,
+        token=token,
+        parts=parts,
+        idle_exit_s=options.idle_exit_s,
+        keep=Keep(max_bytes=int(options.keep_gb * 1e9), max_age_s=options.keep_days * 86400),
     )
     # uvicorn raises the signal that it obeyed once more when it is done; by then there is nothing left to do.
     for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGBREAK,) if sys.platform == "win32" else ())):
@@ -136,6 +144,7 @@ class _Server(uvicorn.Server):
         token: str,
         parts: Parts,
         idle_exit_s: float,
+        keep: Keep,
     ) -> None:
         super().__init__(config)
         self._home = home
@@ -144,20 +153,26 @@ class _Server(uvicorn.Server):
         self._token = token
         self._parts = parts
         self._idle_exit_s = idle_exit_s
-        self._watch: asyncio.Task[None] | None = None
+        self._keep = keep
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and only then say where."""
         await super().startup(sockets)
-        self._watch = asyncio.create_task(self._parts.supervisor.run())
+        parts = self._parts
+        self._tasks = [
+            asyncio.create_task(parts.supervisor.run()),
+            asyncio.create_task(keep_tidy(parts.database, parts.blobs, self._keep)),
+        ]
         self._parts.activity.last_call = time.monotonic()
         endpoint.publish(self._home, self._where, self._token)
         await run_in_threadpool(os.getpid)  # its first use loads a tenth of a second of code; not on a client's time
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; whether to leave."""
-        if self._watch is not None and self._watch.done():
-            self._watch.result()  # raises what made it fall: a service without it would only pretend
+        for task in self._tasks:
+            if task.done():
+                task.result()  # raises what made it fall: a service without it would only pretend
         if counter % 10 == 0:
             self._stay_or_leave()
         return await super().on_tick(counter)
@@ -166,10 +181,10 @@ class _Server(uvicorn.Server):
         """Stop answering, end the events, end the worker."""
         endpoint.withdraw(self._home, self._where.pid)
         self._parts.hub.close()
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+                await task
         await self._parts.supervisor.stop()
         await super().shutdown(sockets)
 
@@ -240,6 +255,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="underpaint service", description=__doc__)
     parser.add_argument("--home", type=Path, help="the data folder; by default the user's")
     parser.add_argument("--idle-exit-s", type=float, default=IDLE_EXIT_S, help="leave after so long without a client")
+    parser.add_argument("--keep-days", type=float, default=Keep.max_age_s / 86400, help="forget jobs that are older")
+    parser.add_argument("--keep-gb", type=float, default=Keep.max_bytes / 1e9, help="forget the oldest jobs beyond it")
     # For tests: another worker, and less patience.
     parser.add_argument("--worker-command", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--silence-s", type=float, default=Limits.silence_s, help=argparse.SUPPRESS)

@@ -132,7 +132,7 @@ class _Routes:
     async def get_blob(self, request: Request) -> Response:
         sha256 = _address(request)
         if request.method == "HEAD":
-            if not self._parts.blobs.has(sha256):
+            if not self._parts.blobs.touch(sha256):
                 raise BlobMissing(sha256=sha256)
             return Response()
         data = await run_in_threadpool(self._parts.blobs.read, sha256)

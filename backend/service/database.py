@@ -5,13 +5,15 @@ row in `changes`: that row's number is the revision, and clients that lost the c
 """
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...protocol import wire
+from ...protocol.arrays import ArrayRef
+from ...protocol.checks import references
 from ...protocol.errors import DiskFull, ErrorInfo, JobConflict, JobInterrupted, JobUnknown, WorkerFailed
 from ...protocol.events import JobChanged
 from ...protocol.jobs import Job, JobPage, JobResult, JobState, JobSubmission
@@ -49,11 +51,24 @@ _MIGRATIONS = (
         result TEXT
     );
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN transient INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX changes_by_job ON changes (number);
+    CREATE TABLE uses (
+        number INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+        sha256 TEXT NOT NULL,
+        PRIMARY KEY (number, sha256)
+    ) WITHOUT ROWID;
+    CREATE INDEX uses_by_blob ON uses (sha256);
+    INSERT INTO uses
+        SELECT DISTINCT number, value FROM jobs, json_tree(jobs.request) WHERE key = 'sha256'
+        UNION SELECT DISTINCT number, value FROM jobs, json_tree(jobs.result) WHERE key = 'sha256';
+    """,
 )
 """Each is run once, in order; never edit one that was released."""
 
 _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 778, 4874, 1034  # extended codes that sqlite3 has no names for
-_JOB = "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result"
+_JOB = "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result, transient"
 
 
 class UnusableDatabase(Exception):
@@ -120,22 +135,28 @@ class Database:
             found = self._db.execute(f"SELECT {_JOB}, retry_interrupted FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if found is None:
                 self._db.execute(
-                    "INSERT INTO jobs (id, client, request, retry_interrupted, created_at, state, revision)"
-                    " VALUES (?, ?, ?, ?, ?, ?, 0)",
+                    "INSERT INTO jobs (id, client, request, retry_interrupted, transient, created_at, state, revision)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
                     (
                         job_id,
                         submission.client,
                         wire.dumps(submission.request, Request),
                         submission.retry_interrupted,
+                        submission.transient,
                         at,
                         JobState.QUEUED,
                     ),
                 )
+                self._use(job_id, references(submission.request))
                 self._record(job_id)
         if found is None:
             return self.job(job_id), True
         job = _job(found)
-        if job.request != submission.request or bool(found["retry_interrupted"]) != submission.retry_interrupted:
+        if (job.request, bool(found["retry_interrupted"]), job.transient) != (
+            submission.request,
+            submission.retry_interrupted,
+            submission.transient,
+        ):
             raise JobConflict(job_id=job_id)
         return job, False
 
@@ -166,6 +187,9 @@ class Database:
             )
             if cursor.rowcount == 0:
                 return None
+            if change.result is not None:
+                image = () if change.result.image is None else (change.result.image,)
+                self._use(change.job_id, (*image, *change.result.control_maps))
             self._record(change.job_id)
         return self.job(change.job_id)
 
@@ -193,7 +217,26 @@ class Database:
             error = JobInterrupted(reason=reason).info()
         return self.transition(Transition(job_id=job_id, to=to, at=at, error=error, worker_died=worker_died))
 
+    def forget(self, *, ended_before: float, transient_only: bool = False, limit: int = 100) -> int:
+        """Remove the oldest jobs that ended before a time, at most `limit`; how many they were."""
+        with self._transaction():
+            numbers = [
+                row["number"]
+                for row in self._db.execute(
+                    "SELECT number FROM jobs WHERE ended_at < ? AND transient >= ? ORDER BY number LIMIT ?",
+                    (ended_before, transient_only, limit),
+                )
+            ]
+            for number in numbers:
+                self._db.execute("DELETE FROM changes WHERE number = ?", (number,))
+                self._db.execute("DELETE FROM jobs WHERE number = ?", (number,))
+        return len(numbers)
+
     # ---- questions
+
+    def uses(self, sha256: str) -> bool:
+        """Whether a job speaks of a blob."""
+        return self._db.execute("SELECT 1 FROM uses WHERE sha256 = ? LIMIT 1", (sha256,)).fetchone() is not None
 
     def job(self, job_id: str) -> Job:
         """A job as it is now. Raises JobUnknown."""
@@ -203,9 +246,9 @@ class Database:
         return _job(row)
 
     def jobs(self, before: int | None, limit: int) -> JobPage:
-        """A page of jobs, newest first."""
+        """A page of jobs, newest first, without the transient ones."""
         rows = self._db.execute(
-            f"SELECT number, {_JOB} FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?",
+            f"SELECT number, {_JOB} FROM jobs WHERE number < ? AND NOT transient ORDER BY number DESC LIMIT ?",
             (before if before is not None else 2**62, limit + 1),
         ).fetchall()
         page = rows[:limit]
@@ -214,7 +257,9 @@ class Database:
 
     def next_queued(self) -> Job | None:
         """The job whose turn it is."""
-        row = self._db.execute(f"SELECT {_JOB} FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1").fetchone()
+        row = self._db.execute(
+            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' ORDER BY transient DESC, number LIMIT 1"
+        ).fetchone()
         return None if row is None else _job(row)
 
     def running(self) -> list[str]:
@@ -237,19 +282,26 @@ class Database:
 
     def revision(self) -> int:
         """The newest change's number; 0 when nothing has happened yet."""
-        return int(self._db.execute("SELECT coalesce(max(revision), 0) FROM changes").fetchone()[0])
+        # The counter, and not the newest row: that may have been forgotten with its job.
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
+        return 0 if row is None else int(row["seq"])
 
     def changes(self, since: int, limit: int = 100) -> list[JobChanged]:
         """The changes after revision `since`, oldest first, each with the job as it was then."""
         rows = self._db.execute(
             "SELECT id, client, request, created_at, c.state, c.revision, c.started_at, c.ended_at, c.attempts,"
-            " c.error, c.result FROM changes c JOIN jobs USING (number)"
+            " c.error, c.result, transient FROM changes c JOIN jobs USING (number)"
             " WHERE c.revision > ? ORDER BY c.revision LIMIT ?",
             (since, limit),
         ).fetchall()
         return [JobChanged(revision=row["revision"], job=_job(row)) for row in rows]
 
     # ---- inside
+
+    def _use(self, job_id: str, refs: Iterable[ArrayRef]) -> None:
+        self._db.executemany(
+            "INSERT OR IGNORE INTO uses SELECT number, ? FROM jobs WHERE id = ?", [(ref.sha256, job_id) for ref in refs]
+        )
 
     def _record(self, job_id: str) -> None:
         cursor = self._db.execute(
@@ -303,4 +355,5 @@ def _job(row: Any) -> Job:
         attempts=row["attempts"],
         error=None if row["error"] is None else wire.loads(ErrorInfo, row["error"], ignore_unknown=True),
         result=None if row["result"] is None else wire.loads(JobResult, row["result"], ignore_unknown=True),
+        transient=bool(row["transient"]),
     )

@@ -95,13 +95,21 @@ class Connection:
         return array
 
     def submit(
-        self, request: Request, *, job_id: str | None = None, client: str = "", retry_interrupted: bool = True
+        self,
+        request: Request,
+        *,
+        job_id: str | None = None,
+        client: str = "",
+        retry_interrupted: bool = True,
+        transient: bool = False,
     ) -> Job:
-        """Queue a job; submitting the same one twice is one job.
+        """Queue a job; submitting the same one twice is one job. A transient one goes first and leaves no trace.
 
         Raises InvalidRequest and its siblings, BlobMissing, JobConflict, DiskFull.
         """
-        submission = JobSubmission(request=request, client=client, retry_interrupted=retry_interrupted)
+        submission = JobSubmission(
+            request=request, client=client, retry_interrupted=retry_interrupted, transient=transient
+        )
         path = f"/v1/jobs/{job_id or uuid.uuid4().hex}"
         return wire.loads(Job, self._call("PUT", path, wire.dumps(submission).encode()), ignore_unknown=True)
 

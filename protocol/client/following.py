@@ -24,6 +24,7 @@ def run(
     request: Request,
     *,
     client: str = "script",
+    transient: bool = False,
     on_event: OnEvent | None = None,
     cancelled: Cancelled | None = None,
 ) -> Job:
@@ -34,7 +35,12 @@ def run(
     JobCancelled, JobInterrupted, and BackendUnreachable when the service is gone and not back within a
     few seconds: it never hangs.
     """
-    return wait(connection, connection.submit(request, client=client), on_event=on_event, cancelled=cancelled)
+    return wait(
+        connection,
+        connection.submit(request, client=client, transient=transient),
+        on_event=on_event,
+        cancelled=cancelled,
+    )
 
 
 def wait(
