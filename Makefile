@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MAIN := .venvs/main/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo panel constraints zip clean
+.PHONY: help setup check test accept demo panel constraints zip clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ check: setup  ## lint, format, types, import contracts, unit tests
 
 test: setup  ## everything: check, then the suites in every Blender, the installed zip and the real window
 	@$(MAIN)/python tools/run_suites.py all
+
+accept: setup  ## the acceptance figures of control maps and poses, a line for each
+	@$(MAIN)/python tools/accept.py
 
 demo: setup  ## the main job, into demo/out/
 	@$(MAIN)/python demo/run.py

@@ -22,7 +22,7 @@ VENVS = ROOT / ".venvs"
 MAIN_PYTHON = VENVS / "main" / "bin" / "python"
 REPORTS = ROOT / "build" / "reports"
 
-_SUITE_LIMIT_S = 1500.0
+SUITE_LIMIT_S = 1500.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def lint(name: str, command: tuple[str, ...]) -> Outcome:
     started = time.monotonic()
     tool = MAIN_PYTHON.with_name(command[0])
     result = subprocess.run(
-        [tool, *command[1:]], cwd=ROOT, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [tool, *command[1:]], cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if result.returncode:
         print(f"== {name}\n{result.stdout}{result.stderr}", flush=True)
@@ -115,7 +115,7 @@ def run_suite(suite: Suite) -> Outcome:
     process = subprocess.Popen(
         suite.command(),
         cwd=ROOT,
-        env=_environment(),
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -123,11 +123,11 @@ def run_suite(suite: Suite) -> Outcome:
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=_SUITE_LIMIT_S)
+        output, _ = process.communicate(timeout=SUITE_LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-        output += f"\n{suite.name} took more than {_SUITE_LIMIT_S:.0f} s and was ended\n"
+        output += f"\n{suite.name} took more than {SUITE_LIMIT_S:.0f} s and was ended\n"
     seconds = time.monotonic() - started
     print(f"== suite {suite.name} (.venvs/{suite.environment}, {seconds:.0f} s)\n{output}", flush=True)
     counts = read_counts(suite.report)
@@ -168,7 +168,7 @@ def _exists(suite: Suite) -> bool:
     return any((ROOT / path).is_dir() for path in suite.paths)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment of every step: this project's backend, nothing from the network, no user's settings."""
     kept = {
         name: value

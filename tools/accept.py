@@ -1,0 +1,117 @@
+"""Run the acceptance tests of docs/conventions.md and print a line for each figure; 1 when any is missed.
+
+Columns: number, what was measured, its threshold, the figure, the Blender that gave it. The tests are those
+in tests/backend/acceptance (main environment) and tests/addon/acceptance (each Blender).
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import run_suites
+from run_suites import BLENDERS, REPORTS, ROOT, Suite
+
+NUMBERS = (*range(1, 21), 31, 32, 33)
+"""The acceptance tests of control maps and poses; docs/conventions.md numbers them."""
+
+_BACKEND = Suite(name="accept-backend", environment="main", paths=("tests/backend/acceptance",))
+_BLENDERS = tuple(
+    Suite(name=suite.name.replace("addon", "accept"), environment=suite.environment, paths=("tests/addon/acceptance",))
+    for suite in BLENDERS
+)
+IN_BLENDER = frozenset({1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 31})
+"""Those that every Blender has to give a figure for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One figure."""
+
+    number: int
+    what: str
+    measured: float
+    threshold: float
+    better: str  # "less" or "more"
+    unit: str
+    blender: str  # its version; empty for a figure that needs none
+    passed: bool
+
+    def __str__(self) -> str:
+        sign = "<=" if self.better == "less" else ">="
+        figures = f"{sign} {self.threshold:<8g} {self.measured:<10.4g} {self.unit:<4}"
+        return f"{'ok  ' if self.passed else 'MISS'} {self.number:>2}  {self.what:<76} {figures} {self.blender or '-'}"
+
+
+def main() -> int:
+    """Run every suite, print its figures and what is lacking; the exit status."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    suites = (_BACKEND, *_BLENDERS)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        ended = list(pool.map(_run, suites))
+    lines = [line for _, _, found in ended for line in found]
+    lines.sort(key=lambda line: (line.number, line.what, line.blender))
+    for line in lines:
+        print(line)
+    lacking = _lacking(lines)
+    for words in lacking:
+        print(f"MISS {words}")
+    broken = [suite.name for suite, passed, _ in ended if not passed]
+    for suite, passed, _ in ended:
+        if not passed:
+            print(f"== {suite.name}\n{_log(suite).read_text()}")
+    missed = sum(not line.passed for line in lines)
+    print(f"{len(lines) - missed} figures hold, {missed} are missed, {len(lacking)} are lacking", flush=True)
+    return 1 if missed or lacking or broken else 0
+
+
+def _run(suite: Suite) -> tuple[Suite, bool, list[Line]]:
+    report = REPORTS / f"{suite.name}.jsonl"
+    report.unlink(missing_ok=True)
+    with _log(suite).open("w") as log:
+        result = subprocess.run(
+            [*suite.command(), f"--accept-report={report}"],
+            cwd=ROOT,
+            env=run_suites.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            timeout=run_suites.SUITE_LIMIT_S,
+        )
+    return suite, result.returncode == 0, list(read(report))
+
+
+def read(report: Path) -> Iterable[Line]:
+    """The figures in a report; none where there is no report."""
+    if not report.exists():
+        return
+    for text in report.read_text().splitlines():
+        entry: dict[str, Any] = json.loads(text)
+        yield Line(**entry)
+
+
+def _lacking(lines: Sequence[Line]) -> list[str]:
+    """The acceptance tests that gave no figure where they have to."""
+    seen = {(line.number, line.blender) for line in lines}
+    blenders = sorted({line.blender for line in lines if line.blender})
+    found = [f"{number}: no figure" for number in NUMBERS if not any(number == line.number for line in lines)]
+    if len(blenders) < len(_BLENDERS):
+        found.append(f"figures from {len(blenders)} Blender versions, expected {len(_BLENDERS)}")
+    return found + [
+        f"{number}: no figure from Blender {blender}"
+        for number in NUMBERS
+        for blender in blenders
+        if number in IN_BLENDER and (number, blender) not in seen
+    ]
+
+
+def _log(suite: Suite) -> Path:
+    return REPORTS / f"{suite.name}.log"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
