@@ -10,24 +10,41 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..protocol.arrays import Float32Array
+from ..protocol.arrays import Float32Array, Int32Array, UInt8Array
 from ..protocol.checks import check_size
 from ..protocol.errors import NoCamera, SceneError, UnmappedRig
 from ..protocol.geometry import Camera, Extent
 from ..protocol.sources import Person
 from . import camera as cameras
-from . import passes, pose
+from . import identity, passes, pose
+from .identity import Identities
+from .passes import NOTHING_MORE, Wants
+
+__all__ = ["Capture", "Order", "People", "Wants", "capture", "convert", "observe", "orders"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capture:
-    """One frame's geometry as its camera sees it. Row 0 of every array is at the top."""
+    """One frame's geometry as its camera sees it. Row 0 of every array is at the top.
+
+    What is None was not asked for.
+    """
 
     width: int
     height: int
     depth_m: Float32Array  # (height, width), along the view axis; +inf where nothing is hit
     normal_camera: Float32Array  # (height, width, 3): x right, y up, z to the viewer; 0 where nothing is hit
     position_m: Float32Array  # (height, width, 3) in world space; 0 where nothing is hit
+    alpha: Float32Array  # (height, width): 1 where something is hit, 0 where nothing is
+    object_ids: Int32Array | None = None  # (height, width): 0 where nothing is hit, else 1 + the place in the names
+    object_names: tuple[str, ...] = ()  # every object that could be seen, as `name_full`; of instances, the original
+    material_ids: Int32Array | None = None  # likewise; 0 also where an object has no material
+    material_names: tuple[str, ...] = ()
+    uv: Float32Array | None = None  # (height, width, 2) of the active UV map; 0 where there is none
+    motion_px: Float32Array | None = None
+    """(height, width, 4): how far each point is, in pixels with y down, from where it is one frame earlier (x, y)
+    and one frame later (x, y) on the picture."""
+    beauty: UInt8Array | None = None  # (height, width, 3) sRGB: the scene as Cycles renders it, in the Standard view
     camera: Camera
     people: tuple[Person, ...]
     capture_ms: float
@@ -51,6 +68,7 @@ class Order:
     """A scene for which the engine shall deliver a capture, or the error, instead of a picture."""
 
     people: "People"
+    wants: Wants
     read: Callable[[Any], None] | None = None  # is given the depsgraph, evaluated for rendering, to read from it
     result: Capture | None = None
     error: Exception | None = None
@@ -67,6 +85,7 @@ def capture(
     camera: Any = None,
     extent: Extent | None = None,
     people: People = People.REQUIRED,
+    wants: Wants = NOTHING_MORE,
     read: Callable[[Any], None] | None = None,
 ) -> Capture:
     """The scene's current frame, for the main thread; blocks for the time of a one-sample render.
@@ -81,7 +100,7 @@ def capture(
         check_size(extent)  # Blender's own fields would take the nearest that they can hold
     layer = _layer_name(scene, view_layer)
     copy = scene.copy()
-    order = Order(people=people, read=read)
+    order = Order(people=people, wants=wants, read=read)
     try:
         if camera is not None:
             copy.camera = camera
@@ -137,7 +156,13 @@ def _last_slot() -> Iterator[None]:
 
 
 def convert(
-    raw: passes.RawPasses, camera: Camera, observed: pose.Observed | None, *, extent: Extent, capture_ms: float
+    raw: passes.RawPasses,
+    camera: Camera,
+    observed: pose.Observed | None,
+    identities: Identities | None,
+    *,
+    extent: Extent,
+    capture_ms: float,
 ) -> Capture:
     """Blender's buffers as physical quantities: background infinite, normals in camera space, rows top-down."""
     began = time.perf_counter()
@@ -146,12 +171,22 @@ def convert(
     hit = (depth < passes.BACKGROUND_M) | normal.any(axis=-1)
     depth_m = np.where(hit, depth, np.float32(np.inf))
     people = () if observed is None else pose.people(observed, camera, extent, depth_m)
+    ids: dict[str, Any] = {}
+    if identities is not None:
+        for sort, names, rank, index in (
+            ("object", identities.objects, passes.OBJECTS, passes.OBJECT_INDEX),
+            ("material", identities.materials, passes.MATERIALS, passes.MATERIAL_INDEX),
+        ):
+            numbers = identity.decode(frame[rank.name][::-1], frame[index.name][::-1, :, 0], names)
+            ids |= {f"{sort}_ids": np.where(hit, numbers, 0), f"{sort}_names": names.full}
     return Capture(
         width=extent.width,
         height=extent.height,
         depth_m=depth_m,
         normal_camera=_to_camera_space(normal, camera),
         position_m=np.ascontiguousarray(frame[passes.POSITION.name][::-1]),
+        alpha=hit.astype(np.float32),
+        **ids,
         camera=camera,
         people=people,
         capture_ms=capture_ms,

@@ -22,10 +22,11 @@ from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind
 from . import camera as cameras
 from . import capture as captures
-from . import colour, main_thread, passes, png
+from . import colour, identity, main_thread, passes, png
 from .generation import Outcome, Settings, generate
+from .identity import Identities
 from .live_preview import enlarged
-from .passes import COMBINED, CONTROL_PASSES, NORMAL, RawPasses
+from .passes import COMBINED, CONTROL_PASSES, NORMAL, NOTHING_MORE, RawPasses, Wants
 from .words import PHASES
 
 last_timings: tuple[Timing, ...] = ()
@@ -46,6 +47,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self._error: Exception | None = None
         self._extent: Extent | None = None
         self._has_region = False
+        self._wants = NOTHING_MORE
+        self._identities: Identities | None = None  # of this view layer, when ids are wanted
         self._layers_seen: set[str] = set()  # of this frame; with persistent data one engine renders many frames
         self._outcome: Outcome | None = None  # of this frame's first view layer
         self._failed = False  # the first view layer of this frame
@@ -71,7 +74,10 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         try:
             if not self._strokes:
                 self._extent = cameras.check(depsgraph.scene_eval)
-                passes.neutralise(depsgraph)
+                self._wants = self._wished(depsgraph)
+                passes.neutralise(depsgraph, self._wants)
+                passes.add(self, layer, self._wants)
+                self._identities = identity.number(depsgraph) if self._wants.ids else None
                 self._has_region = passes.prepare_region(self, depsgraph)
         except UnderpaintError as error:
             self._error = error
@@ -116,6 +122,11 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
 
     # ------------------------------------------------------------------------------------------ parts
 
+    def _wished(self, depsgraph: Any) -> Wants:
+        """What this view layer's capture is to hold."""
+        order = captures.orders.get(depsgraph.scene.name)
+        return NOTHING_MORE if order is None else order.wants
+
     def _deliver(self, depsgraph: Any, order: "captures.Order") -> "captures.Capture":
         if order.read is not None:
             order.read(depsgraph)
@@ -131,7 +142,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         observed = captures.observe(depsgraph, people)
         raw = passes.render(self, depsgraph, extent, has_region=self._has_region)
         capture_ms = (time.perf_counter() - began) * 1e3
-        return raw, captures.convert(raw, camera, observed, extent=extent, capture_ms=capture_ms)
+        return raw, captures.convert(raw, camera, observed, self._identities, extent=extent, capture_ms=capture_ms)
 
     def _paint(self, depsgraph: Any, layer: str) -> None:
         global last_timings

@@ -7,6 +7,7 @@ the user's scene stays as it is. Nothing here makes or removes a datablock: it r
 from dataclasses import dataclass
 from typing import Any
 
+import bpy
 import cycles.engine as cycles_engine
 import numpy as np
 
@@ -16,6 +17,19 @@ from ..protocol.request import ControlKind
 from . import full_frame
 
 BACKGROUND_M = 1e9  # Cycles writes 1e10 where nothing is hit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wants:
+    """What a capture holds beside depth, normals and positions; each costs time."""
+
+    ids: bool = False  # objects and materials
+    uv: bool = False
+    motion: bool = False  # the scene is evaluated at the frame before and the frame after, too
+    beauty: bool = False  # a second render, with the user's own samples and lights
+
+
+NOTHING_MORE = Wants()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +47,13 @@ DEPTH = Pass(name="Depth", channels=1, ids="Z", kind="VALUE")
 NORMAL = Pass(name="Normal", channels=3, ids="XYZ", kind="VECTOR")
 POSITION = Pass(name="Position", channels=3, ids="XYZ", kind="VECTOR")
 GEOMETRY = (COMBINED, DEPTH, NORMAL, POSITION)
+_LONG_NAMES = bpy.app.version >= (5, 0)
+OBJECTS = Pass(name="CryptoObject00", channels=4, ids="rgba", kind="COLOR")
+MATERIALS = Pass(name="CryptoMaterial00", channels=4, ids="rgba", kind="COLOR")
+OBJECT_INDEX = Pass(name="Object Index" if _LONG_NAMES else "IndexOB", channels=1, ids="X", kind="VALUE")
+MATERIAL_INDEX = Pass(name="Material Index" if _LONG_NAMES else "IndexMA", channels=1, ids="X", kind="VALUE")
+UV = Pass(name="UV", channels=3, ids="UVA", kind="VECTOR")
+MOTION = Pass(name="Vector", channels=4, ids="XYZW", kind="VECTOR")
 CONTROL_PASSES = {
     ControlKind.DEPTH: Pass(name="Control Depth", channels=4, ids="RGBA", kind="COLOR"),
     ControlKind.NORMAL: Pass(name="Control Normal", channels=4, ids="RGBA", kind="COLOR"),
@@ -77,8 +98,28 @@ def register(engine: Any, scene: Any, layer: Any) -> None:
             engine.register_pass(scene, layer, name, len(ids), ids, kind)
 
 
-def neutralise(depsgraph: Any) -> None:
-    """Take back, on the evaluated copies, every setting of the user's that would blur or shift the passes."""
+def add(engine: Any, layer: str, wants: Wants) -> None:
+    """Make room in the Render's result for the wanted passes that the user has not switched on.
+
+    So they cost nobody a socket in the compositor who only switched a control on.
+    """
+    have = {item.name for item in _layer(engine, layer).passes}
+    for item in wanted(wants):
+        if item.name not in have:
+            engine.add_pass(item.name, item.channels, item.ids, layer=layer)
+
+
+def wanted(wants: Wants) -> tuple[Pass, ...]:
+    """The passes that are rendered for some wishes, beside those of GEOMETRY."""
+    ids = (OBJECTS, MATERIALS, OBJECT_INDEX, MATERIAL_INDEX) if wants.ids else ()
+    return (*ids, *((UV,) if wants.uv else ()), *((MOTION,) if wants.motion else ()))
+
+
+def neutralise(depsgraph: Any, wants: Wants) -> None:
+    """Take back, on the evaluated copies, every setting of the user's that would blur or shift the passes.
+
+    And switch the wanted passes on.
+    """
     scene, layer = depsgraph.scene_eval, depsgraph.view_layer_eval
     known = scene.cycles.bl_rna.properties
     for name, value in _CYCLES.items():
@@ -95,6 +136,15 @@ def neutralise(depsgraph: Any) -> None:
     layer.pass_alpha_threshold = 0.5
     for name in ("use_pass_z", "use_pass_normal", "use_pass_position"):
         setattr(layer, name, True)
+    if wants.ids:
+        if not (layer.use_pass_cryptomatte_object or layer.use_pass_cryptomatte_material):
+            layer.pass_cryptomatte_depth = 2  # one pass of two ranks
+        layer.use_pass_cryptomatte_object = layer.use_pass_cryptomatte_material = True
+        layer.use_pass_object_index = layer.use_pass_material_index = True
+    if wants.uv:
+        layer.use_pass_uv = True
+    if wants.motion:
+        layer.use_pass_vector = True
     layer.cycles.use_denoising = False
     layer.cycles.denoising_store_passes = False
     for item in CONTROL_PASSES.values():  # else Cycles complains of passes that it doesn't know
@@ -184,11 +234,15 @@ def write(engine: Any, layer: str, passes: dict[str, Float32Array]) -> None:
     engine.end_result(result)
 
 
+def _layer(engine: Any, layer: str) -> Any:
+    return next(entry for entry in engine.get_result().layers if entry.name == layer)
+
+
 def _read(engine: Any, layer: str) -> dict[str, Float32Array]:
     result = engine.get_result()
     width, height = result.resolution_x, result.resolution_y
     frame: dict[str, Float32Array] = {}
-    for render_pass in next(entry for entry in result.layers if entry.name == layer).passes:
+    for render_pass in _layer(engine, layer).passes:
         pixels = np.empty(width * height * render_pass.channels, np.float32)
         render_pass.rect.foreach_get(pixels)
         frame[render_pass.name] = pixels.reshape(height, width, render_pass.channels)

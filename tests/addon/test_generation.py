@@ -32,6 +32,7 @@ def seen(people: int = 0) -> Capture:
         depth_m=np.full((48, 64), 3, np.float32),
         normal_camera=np.zeros((48, 64, 3), np.float32),
         position_m=np.zeros((48, 64, 3), np.float32),
+        alpha=np.ones((48, 64), np.float32),
         camera=CAMERA,
         people=(Person(body=(None,) * 18, depth_m=3.0),) * people,
         capture_ms=1.0,
