@@ -100,6 +100,15 @@ class BlobStore:
         for left in self.folder.glob(f"{_INCOMING}*"):
             left.unlink(missing_ok=True)
 
+    def check(self, ref: ArrayRef) -> None:
+        """Raise BlobMissing where the array isn't there, InvalidArray where its header tells of another one."""
+        if not self.touch(ref.sha256):
+            raise BlobMissing(sha256=ref.sha256)
+        with self.path(ref.sha256).open("rb") as stream:
+            header = arrays.read_header(stream.read(arrays.HEADER_BYTES))
+        if (header.shape, header.dtype) != (ref.shape, ref.dtype):
+            raise _not_as_promised(header.dtype, header.shape, ref)
+
     def discard(self, sha256: str) -> None:
         """Remove a blob; nothing happens when it isn't there."""
         self.path(sha256).unlink(missing_ok=True)
@@ -108,7 +117,7 @@ class BlobStore:
         """The array behind a reference. Raises BlobMissing, or InvalidArray when it is not as promised."""
         array = arrays.decode(self.read(ref.sha256))
         if array.shape != ref.shape or array.dtype.name != ref.dtype:
-            raise InvalidArray(reason=f"{array.dtype} {array.shape} where {ref.dtype} {ref.shape} was promised")
+            raise _not_as_promised(array.dtype.name, array.shape, ref)
         return array
 
     def write_array(self, array: AnyArray) -> ArrayRef:
@@ -116,6 +125,10 @@ class BlobStore:
         data = arrays.encode(array)
         self.write(data)
         return arrays.reference(array, data)
+
+
+def _not_as_promised(dtype: str, shape: tuple[int, ...], ref: ArrayRef) -> InvalidArray:
+    return InvalidArray(reason=f"{dtype} {shape} where {ref.dtype} {ref.shape} was promised")
 
 
 class Incoming:

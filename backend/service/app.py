@@ -145,8 +145,7 @@ class _Routes:
         submission = wire.loads(JobSubmission, await _body(request, MAX_JSON_BYTES))
         check(submission.request)
         for ref in references(submission.request):
-            if not self._parts.blobs.has(ref.sha256):
-                raise BlobMissing(sha256=ref.sha256)
+            self._parts.blobs.check(ref)
         job, new = self._parts.database.submit(job_id, submission, time.time())
         if new:
             self._parts.supervisor.wake()

@@ -7,6 +7,7 @@ import json
 import socket
 import stat
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,6 +155,13 @@ def test_a_job_whose_array_is_missing_is_refused(connection):
     control = Control(kind=ControlKind.CANNY, source=lost)
     with pytest.raises(BlobMissing, match="ab" * 32):
         connection.submit(GenerateRequest(prompt="", size=Extent(width=8, height=8), controls=(control,)))
+
+
+def test_a_job_whose_array_is_another_one_than_it_says_is_refused(connection):
+    ref = connection.upload(np.zeros((16, 8, 3), np.uint8))
+    control = Control(kind=ControlKind.DEPTH, source=ReadyMap(image=replace(ref, shape=(8, 16, 3))))
+    with pytest.raises(InvalidArray, match=r"\(16, 8, 3\) where uint8 \(8, 16, 3\) was promised"):
+        connection.submit(GenerateRequest(prompt="", size=Extent(width=16, height=8), controls=(control,)))
 
 
 def test_what_is_no_wire_array_is_refused_before_it_is_sent(connection):
