@@ -14,12 +14,15 @@ import numpy as np
 from ....protocol.arrays import UInt8Array
 from ....protocol.errors import DetectorMissing, InvalidRequest, ModelBroken
 from ....protocol.geometry import Extent
+from ....protocol.options import DetectorOptions
+from ....protocol.request import ControlKind
 from ....protocol.sources import Detector, Photo
 from ..third_party import hub_is_offline
 from .fitting import fit
-from .table import EdgeConvention
+from .table import Convention
 
 REPOSITORY = "lllyasviel/Annotators"  # where controlnet-aux gets its weights
+_CANNY_LOW, _CANNY_HIGH = 100.0, 200.0  # controlnet-aux's defaults; v1.1 was trained with random ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,15 @@ class Detectors:
         self._loaded: dict[Detector, Any] = {}
 
     def detect(
-        self, photo: Photo, image: UInt8Array, extent: Extent, edges: EdgeConvention | None, *, allow_download: bool
+        self,
+        photo: Photo,
+        image: UInt8Array,
+        extent: Extent,
+        *,
+        kind: ControlKind,
+        rule: Convention,
+        options: DetectorOptions,
+        allow_download: bool,
     ) -> UInt8Array:
         """The control image that `photo.detector` finds in `image`: (height, width, 3) uint8, `extent` large.
 
@@ -68,11 +79,15 @@ class Detectors:
         `allow_download`.
         """
         if photo.detector is Detector.CANNY:
-            if edges is None:
+            if kind is not ControlKind.CANNY:
                 raise InvalidRequest(reason="the canny detector serves canny controls only")
             # OpenCV's Canny is all that controlnet-aux's detector calls, but that one works at multiples of 64
             # and scales the lines afterwards, which blurs them; at the final size they stay one pixel wide.
-            lines = cv2.Canny(fit(image, extent), edges.low, edges.high)
+            lines = cv2.Canny(
+                fit(image, extent),
+                _CANNY_LOW if options.low is None else options.low,
+                _CANNY_HIGH if options.high is None else options.high,
+            )
             return np.repeat(np.asarray(lines, np.uint8)[:, :, None], 3, axis=2)
         detector = self._load(photo.detector, allow_download=allow_download)
         shorter = min(extent.width, extent.height)

@@ -1,0 +1,62 @@
+"""Pictures for ControlNets that are shown a picture: tile, blur, gray, low quality and shuffle."""
+
+import math
+
+import cv2
+import numpy as np
+
+from ....protocol.arrays import Float32Array, UInt8Array
+from ....protocol.errors import InvalidRequest
+from ....protocol.geometry import Extent
+from ....protocol.options import PictureOptions
+from .fitting import fit
+from .table import PictureConvention, growth
+
+
+def picture_map(
+    image: UInt8Array, extent: Extent, convention: PictureConvention, options: PictureOptions
+) -> UInt8Array:
+    """The picture at `extent`, worn down as the net was trained to see it: (height, width, 3) uint8.
+
+    `options.shrink` and `options.blur_px`, in pixels of the control image, stand in for the convention's.
+    The same seed shuffles the same way at every size. Facts: docs/conventions.md, "Pictures".
+    """
+    shrink = convention.shrink if options.shrink is None else options.shrink
+    blur_px = convention.blur_px * growth(extent) if options.blur_px is None else options.blur_px
+    if not (1 <= shrink < math.inf and 0 <= blur_px < math.inf):
+        raise InvalidRequest(reason=f"shrink is {shrink:g} and blur_px {blur_px:g}, expected 1 or more and 0 or more")
+    picture = fit(image, extent)
+    if shrink > 1:
+        small = Extent(width=max(1, round(extent.width / shrink)), height=max(1, round(extent.height / shrink)))
+        picture = fit(fit(image, small), extent)
+    if blur_px > 0:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur_px), np.uint8)
+    if convention.gray:
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+    return shuffled(picture, options.seed) if convention.shuffle else picture
+
+
+def shuffled(picture: UInt8Array, seed: int) -> UInt8Array:
+    """Every pixel from somewhere else, neighbours from near each other, so that colours and style alone are left.
+
+    The sampling position runs smoothly over the whole picture, as the v1.1 annotator's does: a cubic
+    enlargement of a few random knots, stretched to reach from border to border.
+    """
+    height, width = picture.shape[:2]
+    random = np.random.default_rng(seed)
+    x, y = (_wandering(random, height, width, side - 1) for side in (width, height))
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR), np.uint8)
+
+
+def _wandering(random: np.random.Generator, height: int, width: int, highest: int) -> Float32Array:
+    """Smooth noise, (height, width) float32, from exactly 0 to `highest`."""
+    longest = max(height, width)
+    # In units of the knots' distance, which is half the picture at any size.
+    knots = random.random((5, 5), np.float32)
+    across = (np.arange(width, dtype=np.float32) + 0.5) / longest * 2 + 0.5
+    down = (np.arange(height, dtype=np.float32) + 0.5) / longest * 2 + 0.5
+    grid = np.meshgrid(across, down)
+    noise = cv2.remap(knots, grid[0], grid[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    low, high = float(noise.min()), float(noise.max())
+    return np.asarray((noise - low) * (highest / max(high - low, 1e-6)), np.float32)
