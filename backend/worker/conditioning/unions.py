@@ -73,7 +73,7 @@ UNIONS: dict[UnionId, Union] = {
     UnionId.XINSIR_PROMAX: Union(
         title="xinsir's union promax for Stable Diffusion XL",
         family=FamilyId.SDXL,
-        repositories=("brad-twinkl/controlnet-union-sdxl-1.0-promax"),
+        repositories=("brad-twinkl/controlnet-union-sdxl-1.0-promax",),
         # Mode 6 serves deblurring, variations and super resolution; mode 7 inpainting and outpainting.
         modes={
             **_XINSIR,
@@ -84,7 +84,7 @@ UNIONS: dict[UnionId, Union] = {
         },
         mode_count=8,
         scale=(1.0, 1.0),
-        note="a copy in diffusers' layout: xinsir/controlnet-union-sdxl-1.0 holds the weights under a name of their own",
+        note="a copy in diffusers' layout; xinsir/controlnet-union-sdxl-1.0 holds the weights under another name",
     ),
     UnionId.FLUX_INSTANTX: Union(
         title="InstantX's union for Flux.1 dev",
