@@ -2,10 +2,10 @@
 
     UnderpaintError
     |- RequestError        the request can't be right, whoever runs it
-    |  |- InvalidRequest, InvalidArray, InvalidSize, MissingControlImage
+    |  |- InvalidRequest, InvalidArray, InvalidSize, InvalidPose, MissingControlImage
     |- SceneError          the Blender scene lacks something
-    |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, NoArmature, UnmappedRig,
-    |     NothingSelected, NoUVMap, NotInView, NotEditable, NoPicture
+    |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, ReversedClip, BrokenCamera,
+    |     BeautyNeedsWholeFrame, NothingRendered, NoArmature, UnmappedRig, NothingSelected, NoUVMap, NotInView, NotEditable, NoPicture
     |- BackendError        no conversation with the backend
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
     |     InstallFailed, InstallOffline, InstallNeedsSpace
@@ -82,6 +82,11 @@ class InvalidSize(RequestError):
     )
 
 
+class InvalidPose(RequestError):
+    code = "invalid_pose"
+    sentence = "This OpenPose JSON can't be read: {reason}."
+
+
 class MissingControlImage(RequestError):
     code = "missing_control_image"
     sentence = "The {kind} control has no image. Give it one, or switch the control off."
@@ -115,6 +120,35 @@ class RegionTooSmall(SceneError):
         "A render region needs a frame of more than 64 x 64 pixels, this one has {width} x {height}. "
         "Switch off Render Region in Output > Format."
     )
+
+
+class ReversedClip(SceneError):
+    code = "reversed_clip"
+    sentence = (
+        'The camera "{camera}" shows nothing: its clip start, {start} m, is not before its clip end, {end} m. '
+        "Set them in the camera's Lens panel."
+    )
+
+
+class BrokenCamera(SceneError):
+    code = "broken_camera"
+    sentence = (
+        'The camera "{camera}" has no place to look from: its position, rotation, lens or shift is not a number, '
+        "infinite, or scaled to nothing. Look at its transform, and at its parents and constraints."
+    )
+
+
+class BeautyNeedsWholeFrame(SceneError):
+    code = "beauty_needs_whole_frame"
+    sentence = (
+        "A control made from the rendered scene needs the whole frame. "
+        "Switch off Render Region in Output > Format, or press Generate, which leaves regions out."
+    )
+
+
+class NothingRendered(SceneError):
+    code = "nothing_rendered"
+    sentence = "Cycles did not render the scene. What it says about that is in Blender's console and status bar."
 
 
 class NoArmature(SceneError):

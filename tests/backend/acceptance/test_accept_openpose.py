@@ -1,6 +1,7 @@
-"""Acceptance 17: the drawing against an analytic reference, and against controlnet-aux's own drawer."""
+"""Acceptance 17 and 18: the drawing against two references, and its people through JSON and the webui's decoder."""
 
 import colorsys
+import json
 import math
 import sys
 import warnings
@@ -13,6 +14,7 @@ import pytest
 from underpaint.backend.worker.conditioning.openpose import COLOURS, LIMBS, pose_map
 from underpaint.backend.worker.conditioning.table import PoseConvention
 from underpaint.protocol.geometry import Extent
+from underpaint.protocol.openpose_json import people_to_json
 from underpaint.protocol.options import PoseOptions
 from underpaint.protocol.sources import Keypoint, Keypoints, Person
 
@@ -157,3 +159,76 @@ def _normalised(points: Keypoints) -> list[Any]:
     from controlnet_aux.open_pose.body import Keypoint as Theirs
 
     return [None if point is None else Theirs(point.x_px / _SIDE, point.y_px / _SIDE, 1.0, 0) for point in points]
+
+
+# ------------------------------------------------------------------------------------ 18: OpenPose JSON
+
+
+def strict_decoder(text: str) -> tuple[list[dict[str, list[tuple[float, float] | None] | None]], int, int]:
+    """What sd-webui-controlnet reads from a frame, by its rules, with every surprise an error.
+
+    Both canvas sides must be there; null and empty are no keypoints; the numbers come in threes; a
+    confidence under 1.0 is a missing point; a hand has 21 points, a face 70, a body 18.
+    """
+    frame = json.loads(text)
+    assert isinstance(frame["canvas_width"], int)
+    assert isinstance(frame["canvas_height"], int)
+    people = []
+    for person in frame["people"]:
+        decoded: dict[str, list[tuple[float, float] | None] | None] = {}
+        for name, count in (("pose", 18), ("face", 70), ("hand_left", 21), ("hand_right", 21)):
+            numbers = person.get(f"{name}_keypoints_2d")
+            if not numbers:
+                assert name != "pose", "the webui fails to draw a person without a body"
+                decoded[name] = None
+                continue
+            assert len(numbers) == 3 * count
+            assert all(isinstance(number, float) for number in numbers)
+            triples = zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=True)
+            decoded[name] = [None if sure < 1.0 else (x, y) for x, y, sure in triples]
+        people.append(decoded)
+    return people, frame["canvas_width"], frame["canvas_height"]
+
+
+def test_the_webui_reads_back_every_point(accept: Callable[..., None]) -> None:
+    random = np.random.default_rng(20)
+    extent = Extent(width=768, height=512)
+
+    def scattered(count: int, share: float) -> Keypoints:
+        there = random.random(count) < share
+        places = random.uniform(0, (extent.width, extent.height), (count, 2)).tolist()
+        return tuple(Keypoint(x_px=x, y_px=y) if known else None for known, (x, y) in zip(there, places, strict=True))
+
+    lost = total = 0
+    farthest = 0.0
+    for _ in range(50):
+        people = [
+            Person(
+                body=scattered(18, 0.8),
+                left_hand=scattered(21, 0.9) if random.random() < 0.5 else (),
+                right_hand=scattered(21, 1.0) if random.random() < 0.5 else (),
+                face=scattered(70, 0.9) if random.random() < 0.5 else (),
+                depth_m=float(depth),
+            )
+            for depth in range(5, 0, -1)
+        ]
+        decoded, width, height = strict_decoder(json.dumps(people_to_json(people, extent)))
+        assert (width, height) == (extent.width, extent.height)
+        assert len(decoded) == len(people)
+        for person, theirs in zip(people, decoded, strict=True):
+            for points, name in (
+                (person.body, "pose"),
+                (person.face, "face"),
+                (person.left_hand, "hand_left"),
+                (person.right_hand, "hand_right"),
+            ):
+                for index, point in enumerate(points):
+                    found = (theirs[name] or [None] * len(points))[index]
+                    total += point is not None
+                    if point is None or found is None:
+                        lost += found is not point
+                    else:
+                        farthest = max(farthest, math.dist(found, (point.x_px, point.y_px)))
+    assert total > 5000
+    accept(18, f"OpenPose JSON: visible points of {total} lost or made up in the webui's decoder", lost, 0)
+    accept(18, "OpenPose JSON: farthest that a point moved on the way", farthest, 0.001, unit=" px")
