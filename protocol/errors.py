@@ -2,7 +2,8 @@
 
     UnderpaintError
     |- RequestError        the request can't be right, whoever runs it
-    |  |- InvalidRequest, InvalidArray, InvalidSize, InvalidPose, MissingControlImage
+    |  |- InvalidRequest, InvalidArray, InvalidSize, InvalidPose, InvalidMapping,
+    |     MissingControlImage
     |- SceneError          the Blender scene lacks something
     |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, ReversedClip, BrokenCamera,
     |     BeautyNeedsWholeFrame, NothingRendered, NoArmature, UnmappedRig, NothingSelected, NoUVMap, NotInView, NotEditable, NoPicture
@@ -85,6 +86,11 @@ class InvalidSize(RequestError):
 class InvalidPose(RequestError):
     code = "invalid_pose"
     sentence = "This OpenPose JSON can't be read: {reason}."
+
+
+class InvalidMapping(RequestError):
+    code = "invalid_mapping"
+    sentence = "This preset of bones can't be read: {reason}."
 
 
 class MissingControlImage(RequestError):
