@@ -138,7 +138,7 @@ def control_map(
             mask = _mask(read(source.mask), image)
             return inpaint_map(image, mask, extent, rule, _options(control, PictureOptions))
         case _:
-            raise InvalidRequest(reason=f"a {control.kind} control can't be made from a {type(source).__name__}")
+            raise InvalidRequest(reason=f"no {control.kind} control can be made from {type(source).__name__}")
 
 
 def _options(control: Control, kind: type[_Some]) -> _Some:

@@ -1,75 +1,197 @@
 """Any source to a control image of exactly the size that is asked for."""
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from underpaint.backend.blobstore import BlobStore
-from underpaint.backend.worker.conditioning import control_map
-from underpaint.backend.worker.conditioning.detectors import Detectors
-from underpaint.backend.worker.conditioning.table import convention
-from underpaint.backend.worker.families import FAMILIES, FamilyId
-from underpaint.protocol.arrays import AnyArray, UInt8Array
-from underpaint.protocol.checks import DETECTED
-from underpaint.protocol.errors import BlobMissing, DetectorMissing, InvalidArray, InvalidRequest, ModelBroken
-from underpaint.protocol.geometry import Extent, Projection
+from underpaint.backend.worker.conditioning import ControlMap, control_map
+from underpaint.backend.worker.conditioning.table import Convention, LineConvention, NetKind, convention
+from underpaint.backend.worker.families import FamilyId
+from underpaint.protocol.arrays import ArrayRef, UInt8Array
+from underpaint.protocol.checks import SOURCES
+from underpaint.protocol.errors import BlobMissing, InvalidArray, InvalidRequest
+from underpaint.protocol.geometry import Camera, Extent, Projection
+from underpaint.protocol.options import (
+    DepthOptions,
+    DetectorOptions,
+    LineOptions,
+    NormalEncoding,
+    NormalOptions,
+    Options,
+    PictureOptions,
+    PoseOptions,
+    SegmentationOptions,
+    SegmentColours,
+)
 from underpaint.protocol.request import Control, ControlKind
-from underpaint.protocol.sources import DepthPass, Detector, Photo, ReadyMap, Source
+from underpaint.protocol.sources import (
+    DepthPass,
+    Detector,
+    InpaintPass,
+    LinesPass,
+    NormalPass,
+    Photo,
+    PicturePass,
+    PosePass,
+    ReadyMap,
+    Segment,
+    SegmentationPass,
+    Source,
+)
 from worker_scene import depth_pass, normal_pass, pose_pass
 
 _SIZE = Extent(width=64, height=48)
-Convert = Callable[[ControlKind, Source], UInt8Array]
+_CAMERA = Camera(
+    projection=Projection.PERSPECTIVE,
+    fx_px=64,
+    fy_px=64,
+    cx_px=32,
+    cy_px=24,
+    world_from_camera=(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1),
+    clip_start_m=0.1,
+    clip_end_m=100,
+)
+
+
+class Seen(Exception):
+    """Raised by the detector that only looks at what it is handed."""
+
+
+def _detect(photo: Photo, image: UInt8Array, extent: Extent, **details: Any) -> UInt8Array:
+    raise Seen(photo, image, extent, details)
+
+
+Convert = Callable[..., ControlMap]
 
 
 @pytest.fixture
-def convert(blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Convert:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    detectors = Detectors(tmp_path / "annotators", "cpu")
-
-    def convert(kind: ControlKind, source: Source) -> UInt8Array:
-        return control_map(
-            Control(kind=kind, source=source),
-            family=FamilyId.SD15,
-            extent=_SIZE,
-            read=blobs.read_array,
-            detect=lambda *arguments: detectors.detect(*arguments, allow_download=False),
-        )
+def convert(blobs: BlobStore) -> Convert:
+    def convert(
+        kind: ControlKind,
+        source: Source,
+        options: Options | None = None,
+        *,
+        family: FamilyId = FamilyId.SD15,
+        net: NetKind = NetKind.PLAIN,
+    ) -> ControlMap:
+        control = Control(kind=kind, source=source, options=options)
+        return control_map(control, family=family, net=net, extent=_SIZE, read=blobs.read_array, detect=_detect)
 
     return convert
 
 
+def _picture(width: int, height: int) -> UInt8Array:
+    return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+
+
 @pytest.fixture
-def picture(blobs: BlobStore) -> Callable[..., AnyArray]:
-    def picture(width: int, height: int) -> AnyArray:
-        return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-
-    return picture
-
-
-def test_every_pass_becomes_a_map(convert: Convert, blobs: BlobStore) -> None:
-    sources: dict[ControlKind, Source] = {
-        ControlKind.DEPTH: depth_pass(blobs, _SIZE),
-        ControlKind.NORMAL: normal_pass(blobs, _SIZE),
-        ControlKind.OPENPOSE: pose_pass(_SIZE),
+def sources(blobs: BlobStore) -> dict[type[Source], Source]:
+    """Each kind of pass, of one little scene: a ball over a floor."""
+    depth, normal = depth_pass(blobs, _SIZE), normal_pass(blobs, _SIZE)
+    metres, normals = blobs.read_array(depth.metres), blobs.read_array(normal.normal_camera)
+    floor = normals[:, :, 1] == 1
+    objects = np.where(np.isfinite(metres), np.where(floor, 2, 1), 0).astype(np.int32)
+    image = blobs.write_array(_picture(64, 48))
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:20, 10:20] = 255
+    segments = (Segment(name="Ball", ade20k=119), Segment(name="Floor", ade20k=3))
+    return {
+        DepthPass: depth,
+        NormalPass: normal,
+        PosePass: pose_pass(_SIZE),
+        LinesPass: LinesPass(
+            metres=depth.metres,
+            normal_camera=normal.normal_camera,
+            objects=blobs.write_array(objects),
+            materials=blobs.write_array(objects),
+            camera=_CAMERA,
+        ),
+        SegmentationPass: SegmentationPass(indices=blobs.write_array(objects - 1), segments=segments, background=2),
+        PicturePass: PicturePass(image=image),
+        InpaintPass: InpaintPass(image=image, mask=blobs.write_array(mask)),
     }
-    for kind, source in sources.items():
-        image = convert(kind, source)
+
+
+@pytest.mark.parametrize("kind", ControlKind)
+def test_every_kind_is_made_from_every_source_that_the_scene_has_for_it(
+    kind: ControlKind, convert: Convert, sources: dict[type[Source], Source]
+) -> None:
+    for source in SOURCES[kind]:
+        image = convert(kind, sources[source])
         assert image.shape == (48, 64, 3)
-        assert image.dtype == np.uint8
-        assert image.std() > 10
+        assert image.dtype == (np.float32 if kind is ControlKind.INPAINT else np.uint8)
+        assert image.std() > (0.1 if kind is ControlKind.INPAINT else 10)
 
 
-def test_every_family_has_a_row_for_every_kind_it_offers() -> None:
-    for family in FAMILIES.values():
-        for kind in family.control_kinds:
-            convention(family.id, kind)
+def test_what_a_family_has_no_nets_for_is_refused_with_what_would_do(
+    convert: Convert, sources: dict[type[Source], Source]
+) -> None:
+    with pytest.raises(InvalidRequest, match="no mlsd ControlNet for Stable Diffusion XL is known; choose a union"):
+        convert(ControlKind.MLSD, sources[LinesPass], family=FamilyId.SDXL)
+    assert convert(ControlKind.MLSD, sources[LinesPass], family=FamilyId.SDXL, net=NetKind.UNION).shape[2] == 3
+    with pytest.raises(InvalidRequest, match="no tile ControlNet for Stable Diffusion 2 is known"):
+        convert(ControlKind.TILE, sources[PicturePass], family=FamilyId.SD2)
+    with pytest.raises(InvalidRequest, match=r"can't be shown a shuffle control: .* know .*depth"):
+        convert(ControlKind.SHUFFLE, sources[PicturePass], family=FamilyId.SDXL, net=NetKind.UNION)
+    with pytest.raises(InvalidRequest, match=r"no union net for Stable Diffusion 1\.5"):
+        convert(ControlKind.DEPTH, sources[DepthPass], net=NetKind.UNION)
 
 
-def test_a_ready_map_is_used_as_it_is(convert: Convert, blobs: BlobStore, picture: Callable[..., AnyArray]) -> None:
-    image = picture(64, 48)
-    assert (convert(ControlKind.DEPTH, ReadyMap(image=blobs.write_array(image))) == image).all()
+def test_how_the_net_is_built_decides_what_it_is_shown(convert: Convert, sources: dict[type[Source], Source]) -> None:
+    for kind, source in ((ControlKind.SEGMENTATION, SegmentationPass), (ControlKind.INPAINT, InpaintPass)):
+        plain = convert(kind, sources[source], family=FamilyId.SDXL)
+        union = convert(kind, sources[source], family=FamilyId.SDXL, net=NetKind.UNION)
+        assert (plain != union).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "options"),
+    [
+        (ControlKind.DEPTH, DepthPass, DepthOptions(floor=0.5)),
+        (ControlKind.NORMAL, NormalPass, NormalOptions(encoding=NormalEncoding.OPENGL)),
+        (ControlKind.NORMAL, DepthPass, NormalOptions(background_threshold=0.9)),
+        (ControlKind.OPENPOSE, PosePass, PoseOptions(stick_px=9)),
+        (ControlKind.SCRIBBLE, LinesPass, LineOptions(width_px=9)),
+        (ControlKind.SEGMENTATION, SegmentationPass, SegmentationOptions(colours=SegmentColours.RANDOM)),
+        (ControlKind.TILE, PicturePass, PictureOptions(shrink=4)),
+        (ControlKind.INPAINT, InpaintPass, PictureOptions(grow_px=5)),
+    ],
+)
+def test_options_reach_the_map(
+    convert: Convert, sources: dict[type[Source], Source], kind: ControlKind, source: type[Source], options: Options
+) -> None:
+    assert (convert(kind, sources[source]) != convert(kind, sources[source], options)).any()
+
+
+def test_options_of_another_source_are_refused(convert: Convert, sources: dict[type[Source], Source]) -> None:
+    with pytest.raises(InvalidRequest, match="PoseOptions don't go with the DepthPass of a depth control"):
+        convert(ControlKind.DEPTH, sources[DepthPass], PoseOptions())
+    with pytest.raises(InvalidRequest, match="DepthOptions don't go"):
+        convert(ControlKind.NORMAL, sources[DepthPass], DepthOptions())
+
+
+def test_a_photo_goes_to_the_detector_with_what_it_needs(convert: Convert, blobs: BlobStore) -> None:
+    picture = _picture(20, 10)
+    photo = Photo(image=blobs.write_array(picture), detector=Detector.HED)
+    options = DetectorOptions(safe=True)
+    with pytest.raises(Seen) as caught:
+        convert(ControlKind.SOFTEDGE, photo, options)
+    seen_photo, image, extent, details = caught.value.args
+    assert seen_photo is photo
+    assert (image == picture).all()
+    assert extent == _SIZE
+    rule: Convention = details["rule"]
+    assert isinstance(rule, LineConvention)
+    assert rule == convention(FamilyId.SD15, ControlKind.SOFTEDGE)
+    assert (details["kind"], details["options"]) == (ControlKind.SOFTEDGE, options)
+
+
+@pytest.mark.parametrize("kind", ControlKind)
+def test_a_ready_map_is_used_as_it_is(kind: ControlKind, convert: Convert, blobs: BlobStore) -> None:
+    image = _picture(64, 48)
+    assert (convert(kind, ReadyMap(image=blobs.write_array(image))) == image).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(128, 96), (32, 24), (30, 100)])
@@ -83,77 +205,30 @@ def test_a_ready_map_of_another_size_is_fitted(convert: Convert, blobs: BlobStor
     assert np.abs(image[:, 44:].astype(int) - (10, 200, 90)).max() <= 2
 
 
-def test_canny_lines_are_thin_and_binary_and_where_the_edge_is(convert: Convert, blobs: BlobStore) -> None:
-    photo = np.full((480, 640, 3), 20, np.uint8)
-    photo[120:360, 160:480] = 230
-    image = convert(ControlKind.CANNY, Photo(image=blobs.write_array(photo), detector=Detector.CANNY))
-    assert image.shape == (48, 64, 3)
-    assert set(np.unique(image)) == {0, 255}
-    line = np.nonzero(image[24, :, 0])[0]
-    assert len(line) == 2
-    assert np.abs(line - [16, 48]).max() <= 1
-
-
-class Trap:
-    """A pickle that runs code when it is read as one."""
-
-    def __init__(self, sprung: Path) -> None:
-        self.sprung = sprung
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self.sprung,))
-
-
-def test_a_detector_s_weights_run_no_code(
-    convert: Convert,
-    blobs: BlobStore,
-    picture: Callable[..., AnyArray],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-    (tmp_path / "annotators").mkdir()
-    for name in ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth"):
-        torch.save({"weight": Trap(tmp_path / "sprung")}, tmp_path / "annotators" / name)
-    photo = Photo(image=blobs.write_array(picture(64, 48)), detector=Detector.OPENPOSE)
-    with pytest.raises(ModelBroken, match="openpose detector"):
-        convert(ControlKind.OPENPOSE, photo)
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_a_detector_without_weights_says_what_to_put_where(
-    convert: Convert, blobs: BlobStore, picture: Callable[..., AnyArray]
-) -> None:
-    for detector in (Detector.MIDAS, Detector.NORMAL_BAE, Detector.OPENPOSE):
-        photo = Photo(image=blobs.write_array(picture(64, 48)), detector=detector)
-        with pytest.raises(DetectorMissing) as caught:
-            convert(DETECTED[detector], photo)
-        sentence = str(caught.value)
-        assert "lllyasviel/Annotators" in sentence
-        assert "annotators" in sentence
-        assert " MB" in sentence
-        assert ".pt" in sentence
-
-
-def test_what_does_not_go_together_is_refused(
-    convert: Convert, blobs: BlobStore, picture: Callable[..., AnyArray]
-) -> None:
-    with pytest.raises(InvalidRequest, match="canny control can't be made from a DepthPass"):
-        convert(ControlKind.CANNY, depth_pass(blobs, _SIZE))
-    photo = Photo(image=blobs.write_array(picture(64, 48)), detector=Detector.CANNY)
-    with pytest.raises(InvalidRequest, match="canny"):
-        convert(ControlKind.DEPTH, photo)
+def test_what_does_not_go_together_is_refused(convert: Convert, sources: dict[type[Source], Source]) -> None:
+    with pytest.raises(InvalidRequest, match="no canny control can be made from DepthPass"):
+        convert(ControlKind.CANNY, sources[DepthPass])
+    with pytest.raises(InvalidRequest, match="no tile control can be made from InpaintPass"):
+        convert(ControlKind.TILE, sources[InpaintPass])
 
 
 def test_a_pass_of_the_wrong_size_or_type_is_refused(convert: Convert, blobs: BlobStore) -> None:
+    def depth(ref: ArrayRef) -> DepthPass:
+        return DepthPass(metres=ref, projection=Projection.PERSPECTIVE)
+
     with pytest.raises(InvalidArray, match="depth pass"):
         convert(ControlKind.DEPTH, depth_pass(blobs, Extent(width=32, height=32)))
     flat = blobs.write_array(np.zeros((48, 64), np.uint8))
     with pytest.raises(InvalidArray, match="depth pass"):
-        convert(ControlKind.DEPTH, DepthPass(metres=flat, projection=Projection.PERSPECTIVE))
+        convert(ControlKind.DEPTH, depth(flat))
     with pytest.raises(InvalidArray, match="ready map"):
         convert(ControlKind.DEPTH, ReadyMap(image=flat))
-    gone = depth_pass(blobs, Extent(width=8, height=8)).metres
+    with pytest.raises(InvalidArray, match="segmentation pass"):
+        convert(ControlKind.SEGMENTATION, SegmentationPass(indices=flat, segments=()))
+    image = blobs.write_array(_picture(64, 48))
+    with pytest.raises(InvalidArray, match="mask"):
+        convert(ControlKind.INPAINT, InpaintPass(image=image, mask=blobs.write_array(np.zeros((8, 8), np.uint8))))
+    gone = blobs.write_array(np.full((48, 64), 5.5, np.float32))
     blobs.path(gone.sha256).unlink()
     with pytest.raises(BlobMissing):
-        convert(ControlKind.DEPTH, DepthPass(metres=gone, projection=Projection.PERSPECTIVE))
+        convert(ControlKind.DEPTH, depth(gone))
