@@ -49,8 +49,13 @@ ToWorker = Run | Cancel | Shutdown
 
 
 @dataclass(frozen=True, kw_only=True)
+class MapsReady:
+    """Control images may be asked for; torch, which they don't need, is still being imported."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ready:
-    """torch is imported and the device is known; jobs may come."""
+    """torch is imported and the device is known; jobs of every kind may come."""
 
     device: str
     versions: dict[str, str]
@@ -92,7 +97,7 @@ class Beat:
     """Sent every second by a thread of its own: the process lives, whatever its main thread does."""
 
 
-FromWorker = Ready | Reported | Previewed | Succeeded | Failed | Beat
+FromWorker = MapsReady | Ready | Reported | Previewed | Succeeded | Failed | Beat
 
 
 class PipeBroken(Exception):

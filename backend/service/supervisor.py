@@ -11,8 +11,9 @@ from ...protocol import arrays
 from ...protocol.errors import DiskFull, ErrorInfo, InvalidArray, JobCancelled, WorkerFailed
 from ...protocol.events import PreviewReady, WorkerState
 from ...protocol.jobs import Job, JobResult, JobState
+from ...protocol.request import ControlMapsRequest
 from ..blobstore import BlobStore
-from ..pipe import Beat, Cancel, Failed, FromWorker, Previewed, Ready, Reported, Run, Shutdown, Succeeded
+from ..pipe import Beat, Cancel, Failed, FromWorker, MapsReady, Previewed, Ready, Reported, Run, Shutdown, Succeeded
 from .database import Database, Transition
 from .hub import Hub, Preview
 from .worker_process import WorkerProcess
@@ -56,6 +57,7 @@ class Supervisor:
         self._limits = limits
         self._worker: WorkerProcess | None = None
         self._ready = False
+        self._maps_ready = False  # before that, for control images alone
         self._device = ""
         self._failed_starts = 0  # in a row
         self._started_at = 0.0  # monotonic, as the others
@@ -161,7 +163,8 @@ class Supervisor:
         if self._worker is None:
             self._start()
             return
-        if not self._ready or self._killed_at is not None:
+        able = self._ready or (self._maps_ready and isinstance(job.request, ControlMapsRequest))
+        if not able or self._killed_at is not None:
             return
         try:
             running = self._change(Transition(job_id=job.id, to=JobState.RUNNING, at=time.time()))
@@ -188,7 +191,7 @@ class Supervisor:
         def gone(worker: WorkerProcess, reason: str) -> None:
             loop.call_soon_threadsafe(self._gone, worker, reason)
 
-        self._ready, self._killed_at = False, None
+        self._ready, self._maps_ready, self._killed_at = False, False, None
         self._started_at = self._heard_at = time.monotonic()
         try:
             self._worker = WorkerProcess(self._command, on_frame=frame, on_gone=gone)
@@ -212,10 +215,14 @@ class Supervisor:
         match message:
             case Beat():
                 pass  # having been heard is all it is for
+            case MapsReady():
+                self._maps_ready = True
+                self._dispatch()
             case Ready():
                 self._ready, self._device, self._failed_starts = True, message.device, 0
                 log.info("the worker is ready on %s", message.device)
-                self._hub.tell_worker(WorkerState.READY, device=message.device)
+                state = WorkerState.READY if self._job_id is None else WorkerState.BUSY
+                self._hub.tell_worker(state, device=message.device)
                 self._dispatch()
             case Reported() if message.progress.job_id == self._job_id:
                 self._hub.tell_progress(message.progress)
@@ -298,7 +305,7 @@ class Supervisor:
         self._job_id = None
         self._cancelled_at = None
         self._hub.end_job()
-        self._hub.tell_worker(WorkerState.READY, device=self._device)
+        self._hub.tell_worker(WorkerState.READY if self._ready else WorkerState.STARTING, device=self._device)
         self._end(change)
         self._dispatch()
 

@@ -3,19 +3,27 @@
 import argparse
 import os
 import sys
+import threading
 import time
 import traceback
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ...protocol import arrays
 from ...protocol.arrays import UInt8Array
+from ...protocol.errors import JobCancelled
+from ...protocol.events import Progress
+from ...protocol.jobs import JobResult, Phase
+from ...protocol.request import ControlMapsRequest
+from ...protocol.sources import Photo
 from ..blobstore import BlobStore
-from ..pipe import Failed, Previewed, Ready, Reported, Succeeded
+from ..pipe import Failed, MapsReady, Previewed, Ready, Reported, Succeeded
 from .channel import Channel, Waiting
 
 if TYPE_CHECKING:
     from .jobs import JobRunner
+    from .maps import MapMaker
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,16 +35,20 @@ def main(argv: list[str] | None = None) -> int:
     channel = Channel(*_take_pipe())
     _be_considerate()
     channel.start()
-    runner = _runner(options.blobs, options.models)
-    from .jobs import preload, versions
+    from .maps import MapMaker
 
-    channel.busy_with = "Loading diffusers"
-    channel.send(Ready(device=runner.plan.device_name, versions=versions()))
-    preload()
-    channel.busy_with = ""
+    preparing: Future[JobRunner] = Future()
+    maps = MapMaker(
+        blobs=BlobStore(options.blobs), models=options.models, device=lambda: preparing.result().plan.device
+    )
+    options.models.mkdir(parents=True, exist_ok=True)
+    threading.Thread(
+        target=_prepare, args=(preparing, channel, maps, options.models), name="prepare", daemon=True
+    ).start()
+    channel.send(MapsReady())
     while True:
         job = channel.next_job()
-        channel.finish(job.run.job_id, _serve(channel, runner, job, options.blobs))
+        channel.finish(job.run.job_id, _serve(channel, maps, preparing, job, options.blobs))
 
 
 def _take_pipe() -> tuple[BinaryIO, BinaryIO]:
@@ -60,47 +72,67 @@ def _be_considerate() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
-def _runner(blobs: Path, models: Path) -> "JobRunner":
-    """Import torch and find the device."""
-    from .jobs import JobRunner
-    from .memory import make_plan
+def _prepare(preparing: "Future[JobRunner]", channel: Channel, maps: "MapMaker", models: Path) -> None:
+    """Import torch and find the device, say so, and import what the first picture would wait for."""
+    try:
+        from .jobs import JobRunner, preload
+        from .maps import versions
+        from .memory import make_plan
 
-    models.mkdir(parents=True, exist_ok=True)
-    return JobRunner(blobs=BlobStore(blobs), models=models, plan=make_plan())
+        runner = JobRunner(maps=maps, models=models, plan=make_plan())
+        channel.send(Ready(device=runner.plan.device_name, versions=versions()))
+        preload()
+    except BaseException:
+        traceback.print_exc(file=sys.stderr)
+        os._exit(1)  # a worker that can't make pictures is none; the service tells why from the last line
+    preparing.set_result(runner)
 
 
-def _serve(channel: Channel, runner: "JobRunner", job: Waiting, blobs: Path) -> Succeeded | Failed:
+def _serve(
+    channel: Channel, maps: "MapMaker", preparing: "Future[JobRunner]", job: Waiting, blobs: Path
+) -> Succeeded | Failed:
     """Run one job; how it ended."""
     from .failures import error_info, is_out_of_memory
 
-    run = job.run
-    waited_ms = 1000 * (time.perf_counter() - job.arrived)
-
-    def on_preview(step: int, preview: UInt8Array) -> None:
-        channel.send(Previewed(job_id=run.job_id, step=step), arrays.encode(preview))
-
     out_of_memory = False
     try:
-        result = runner.run(
-            run.job_id,
-            run.request,
-            on_progress=lambda progress: channel.send(Reported(progress=progress)),
-            on_preview=on_preview,
-            cancelled=job.cancelled.is_set,
-            waited_ms=waited_ms,
-        )
+        result = _run(channel, maps, preparing, job)
     except Exception as error:
         # Whatever a job may raise is told to the service, and the next job is served.
         traceback.print_exc(file=sys.stderr)
         out_of_memory = is_out_of_memory(error)
-        ended: Failed | Succeeded = Failed(
-            job_id=run.job_id, error=error_info(error, device=runner.plan.device_name, blobs=blobs)
-        )
+        device = preparing.result().plan.device_name if preparing.done() else "cpu"
+        ended: Failed | Succeeded = Failed(job_id=job.run.job_id, error=error_info(error, device=device, blobs=blobs))
     else:
-        ended = Succeeded(job_id=run.job_id, result=result)
-    if out_of_memory:
-        runner.residents.clear()  # only now: the exception's traceback kept the tensors
+        ended = Succeeded(job_id=job.run.job_id, result=result)
+    if out_of_memory and preparing.done():
+        preparing.result().residents.clear()  # only now: the exception's traceback kept the tensors
     return ended
+
+
+def _run(channel: Channel, maps: "MapMaker", preparing: "Future[JobRunner]", job: Waiting) -> JobResult:
+    run, cancelled = job.run, job.cancelled.is_set
+
+    def on_progress(progress: Progress) -> None:
+        channel.send(Reported(progress=progress))
+
+    def on_preview(step: int, preview: UInt8Array) -> None:
+        channel.send(Previewed(job_id=run.job_id, step=step), arrays.encode(preview))
+
+    request = run.request
+    photos = any(isinstance(control.source, Photo) for control in request.controls)
+    if isinstance(request, ControlMapsRequest) and not photos:
+        return maps.run(run.job_id, request, on_progress=on_progress, cancelled=cancelled)
+    if not preparing.done():
+        on_progress(Progress(job_id=run.job_id, phase=Phase.LOAD, note="Loading diffusers"))
+    while not preparing.done():
+        if cancelled():
+            raise JobCancelled
+        wait([preparing], timeout=0.1)
+    waited_ms = 1000 * (time.perf_counter() - job.arrived)
+    return preparing.result().run(
+        run.job_id, request, on_progress=on_progress, on_preview=on_preview, cancelled=cancelled, waited_ms=waited_ms
+    )
 
 
 if __name__ == "__main__":

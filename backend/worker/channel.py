@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
 from ...protocol.errors import JobCancelled
-from ...protocol.events import Progress
-from ...protocol.jobs import Phase
-from ..pipe import Beat, Cancel, Failed, FromWorker, PipeBroken, Reported, Run, Shutdown, read_frame, write_frame
+from ..pipe import Beat, Cancel, Failed, FromWorker, PipeBroken, Run, Shutdown, read_frame, write_frame
 
 _BEAT_S = 1.0
 
@@ -36,8 +34,6 @@ class Channel:
         self._incoming = incoming
         self._outgoing = outgoing
         self._writing = threading.Lock()
-        self.busy_with = ""
-        """What a job that comes in now has to wait for, in words for its user."""
         self._arrived: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
         self._jobs: dict[str, Waiting] = {}  # those that have come in and have not ended
         self._begun: set[str] = set()
@@ -91,8 +87,6 @@ class Channel:
     def _take(self, run: Run) -> None:
         job = Waiting(run=run, cancelled=threading.Event(), arrived=time.perf_counter())
         self._jobs[run.job_id] = job
-        if self.busy_with:
-            self.send(Reported(progress=Progress(job_id=run.job_id, phase=Phase.LOAD, note=self.busy_with)))
         self._arrived.put(job)
 
     def _cancel(self, job_id: str) -> None:

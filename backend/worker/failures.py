@@ -1,10 +1,10 @@
 """Whatever a job raises, as an error that says what to do."""
 
 import errno
+import sys
 from pathlib import Path
 
 from ...protocol.errors import DiskFull, ErrorInfo, OutOfMemory, UnderpaintError, WorkerFailed
-from .third_party import torch
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # torch's CPU and MPS allocators raise a plain RuntimeError; these are their words.
@@ -27,7 +27,8 @@ def error_info(error: BaseException, *, device: str, blobs: Path) -> ErrorInfo:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether main memory or the GPU's ran out."""
-    if isinstance(error, (MemoryError, torch().OutOfMemoryError)):
+    torch_error = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)  # not imported, not torch's
+    if isinstance(error, (MemoryError, torch_error)):
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True

@@ -1,6 +1,5 @@
 """One job from request to result: conditioning, models, sampling, storing."""
 
-import functools
 import importlib
 import time
 from collections.abc import Callable
@@ -100,7 +99,11 @@ class JobRunner:
         waited_ms += 1000 * (time.perf_counter() - started)
         tell(Phase.CONDITIONING)
         maps, conditioning = self._maps.make(
-            request, checkpoint.family.id, [choice.info.traits for choice in nets], cancelled
+            request,
+            checkpoint.family.id,
+            [choice.info.traits for choice in nets],
+            announce=announce,
+            cancelled=cancelled,
         )
         # A control that counts nothing costs nothing; its map is still made, to be looked at.
         used = [
@@ -142,9 +145,7 @@ class JobRunner:
         )
         checkpoint = inspect_checkpoint(folder, request.checkpoint)
         nets = [
-            choose(
-                control, checkpoint, models=self._models, allow_download=request.allow_download, announce=announce
-            )
+            choose(control, checkpoint, models=self._models, allow_download=request.allow_download, announce=announce)
             for control in request.controls
         ]
         return checkpoint, nets

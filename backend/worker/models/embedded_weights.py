@@ -16,6 +16,7 @@ of large constants divides by nearly a constant. Everything off the path adds te
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,19 +39,40 @@ _CENTRE[1, 1] = 1
 _FACTORS = np.asarray(FAMILIES[FamilyId.SD15].latent_rgb, np.float32)  # (4 latents, RGB)
 _LATENTS_FROM_RGB = np.linalg.pinv(_FACTORS.astype(np.float64)).T.astype(np.float32)  # (4, 3)
 
+_Vector = tuple[float, float, float]
+
 _GROUND = (-0.30, -0.26, -0.14)  # RGB, -1..1: the picture without any control
 
-# What a hint adds to the picture: RGB = gain @ (hint - neutral), hint 0..1. Neutral is a map's background.
-_HINTS: dict[ControlKind, tuple[tuple[float, float, float], tuple[tuple[float, float, float], ...]]] = {
+
+@dataclass(frozen=True, kw_only=True)
+class Hint:
+    """What a control image adds to the picture: RGB = gain @ (hint - neutral), hint 0..1."""
+
+    kinds: tuple[ControlKind, ...]
+    neutral: _Vector  # a map's background
+    gain: tuple[_Vector, _Vector, _Vector]
+
+
+HINTS: dict[str, Hint] = {
     # near is light and warm
-    ControlKind.DEPTH: ((0.0, 0.0, 0.0), ((0.36, 0.36, 0.36), (0.30, 0.30, 0.30), (0.19, 0.19, 0.19))),
+    "depth": Hint(
+        kinds=(ControlKind.DEPTH,),
+        neutral=(0.0, 0.0, 0.0),
+        gain=((0.36, 0.36, 0.36), (0.30, 0.30, 0.30), (0.19, 0.19, 0.19)),
+    ),
     # lit from above left, with the bluish shade of a sky
-    ControlKind.NORMAL: ((0.502, 0.502, 1.0), ((0.75, 0.65, 0.10), (0.60, 0.75, 0.05), (0.45, 0.70, -0.25))),
+    "normal": Hint(
+        kinds=(ControlKind.NORMAL,),
+        neutral=(0.502, 0.502, 1.0),
+        gain=((0.75, 0.65, 0.10), (0.60, 0.75, 0.05), (0.45, 0.70, -0.25)),
+    ),
     # sticks in their own colours
-    ControlKind.OPENPOSE: ((0.0, 0.0, 0.0), ((0.9, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 1.0))),
+    "openpose": Hint(
+        kinds=(ControlKind.OPENPOSE,), neutral=(0.0, 0.0, 0.0), gain=((0.9, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 1.0))
+    ),
     # lines drawn dark
-    **dict.fromkeys(
-        (
+    "lines": Hint(
+        kinds=(
             ControlKind.CANNY,
             ControlKind.LINEART,
             ControlKind.LINEART_ANIME,
@@ -58,11 +80,12 @@ _HINTS: dict[ControlKind, tuple[tuple[float, float, float], tuple[tuple[float, f
             ControlKind.SCRIBBLE,
             ControlKind.MLSD,
         ),
-        ((0.0, 0.0, 0.0), ((-0.30, -0.30, -0.30), (-0.28, -0.28, -0.28), (-0.22, -0.22, -0.22))),
+        neutral=(0.0, 0.0, 0.0),
+        gain=((-0.30, -0.30, -0.30), (-0.28, -0.28, -0.28), (-0.22, -0.22, -0.22)),
     ),
-    # pictures and areas show in their own colours
-    **dict.fromkeys(
-        (
+    # pictures and areas in their own colours
+    "colours": Hint(
+        kinds=(
             ControlKind.SEGMENTATION,
             ControlKind.INPAINT,
             ControlKind.TILE,
@@ -71,9 +94,17 @@ _HINTS: dict[ControlKind, tuple[tuple[float, float, float], tuple[tuple[float, f
             ControlKind.GRAY,
             ControlKind.LOW_QUALITY,
         ),
-        ((0.5, 0.5, 0.5), ((0.9, 0.0, 0.0), (0.0, 0.9, 0.0), (0.0, 0.0, 0.9))),
+        neutral=(0.5, 0.5, 0.5),
+        gain=((0.9, 0.0, 0.0), (0.0, 0.9, 0.0), (0.0, 0.0, 0.9)),
     ),
 }
+"""By the name of the ControlNet's folder: one net for all kinds that show in the same way."""
+
+
+def hint_name(kind: ControlKind) -> str:
+    """The name of the net for a kind of control."""
+    return next(name for name, hint in HINTS.items() if kind in hint.kinds)
+
 
 _Tensors = dict[str, Float32Array]
 
@@ -89,7 +120,7 @@ def arrange(part: Any, name: str) -> None:
     elif name == "vae":
         _arrange_decoder(tensors)
     elif name.startswith("controlnets/"):
-        _arrange_controlnet(tensors, ControlKind(name.removeprefix("controlnets/")))
+        _arrange_controlnet(tensors, HINTS[name.removeprefix("controlnets/")])
     part.load_state_dict({key: torch().from_numpy(value) for key, value in tensors.items()}, strict=False)
 
 
@@ -134,10 +165,10 @@ def _arrange_unet(tensors: _Tensors) -> None:
         conv_out[latent, 4 * latent], conv_out[latent, 4 * latent + 1] = _CENTRE, -_CENTRE
 
 
-def _arrange_controlnet(tensors: _Tensors, kind: ControlKind) -> None:
+def _arrange_controlnet(tensors: _Tensors, hint: Hint) -> None:
     """The hint, blurred to latent size, as a target in skip channels 4-7; small random residuals elsewhere."""
-    hint = "controlnet_cond_embedding."
-    layers = [hint + "conv_in", *(f"{hint}blocks.{index}" for index in range(6))]
+    encoder = "controlnet_cond_embedding."
+    layers = [encoder + "conv_in", *(f"{encoder}blocks.{index}" for index in range(6))]
     for index, layer in enumerate(layers):
         weight = tensors[layer + ".weight"]
         weight[:6] = 0
@@ -150,9 +181,9 @@ def _arrange_controlnet(tensors: _Tensors, kind: ControlKind) -> None:
                 weight[2 * channel, pair] = kernel[None] * np.array([1, -1], np.float32)[:, None, None]
                 weight[2 * channel + 1, pair] = -weight[2 * channel, pair]
 
-    neutral, gain = (np.asarray(numbers, np.float32) for numbers in _HINTS[kind])
+    neutral, gain = (np.asarray(numbers, np.float32) for numbers in (hint.neutral, hint.gain))
     latents_from_hint = np.float32(_settling()) * _LATENTS_FROM_RGB @ gain  # (4, 3)
-    out, bias = tensors[hint + "conv_out.weight"], tensors[hint + "conv_out.bias"]
+    out, bias = tensors[encoder + "conv_out.weight"], tensors[encoder + "conv_out.bias"]
     out *= 0.3
     out[:8] = 0
     for channel in range(3):

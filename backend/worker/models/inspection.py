@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing
+from ..conditioning.table import NetKind
 from ..families import FAMILIES, Family, FamilyId
 
 _MAX_HEADER_BYTES = 100 << 20  # safetensors' own limit
 _PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+_CONTROLNET_WEIGHTS = "diffusion_pytorch_model"
+_UNION_CLASS = "ControlNetUnionModel"
+_UNION_MODES = 6  # diffusers' default, for a config that doesn't say
+_CONTROLNET_CLASSES = ("ControlNetModel", _UNION_CLASS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,19 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NetTraits:
+    """What of a ControlNet decides its control images."""
+
+    modes: int = 0  # how many kinds of control a union net tells apart; 0 for a plain net
+    swaps_red_blue: bool = False  # diffusers hands the net the image with red and blue swapped
+
+    @property
+    def kind(self) -> NetKind:
+        """How the net is built."""
+        return NetKind.UNION if self.modes else NetKind.PLAIN
+
+
+@dataclass(frozen=True, kw_only=True)
 class ControlNetInfo:
     """A ControlNet whose files are whole."""
 
@@ -47,6 +65,7 @@ class ControlNetInfo:
     name: str
     config: dict[str, Any]
     weights: Weights
+    traits: NetTraits
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -97,15 +116,44 @@ def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
 
 def inspect_controlnet(folder: Path, name: str) -> ControlNetInfo:
     """Everything that can be known of a ControlNet without loading it. Raises ModelMissing or ModelBroken."""
+    config = _controlnet_config(folder, name)
+    return ControlNetInfo(
+        folder=folder,
+        name=name,
+        config=config,
+        weights=find_weights(folder, _CONTROLNET_WEIGHTS, name),
+        traits=inspect_traits(folder, name),
+    )
+
+
+def inspect_traits(folder: Path, name: str) -> NetTraits:
+    """What a ControlNet has to be shown, by its config.json and such weights as are there already.
+
+    A union net is told by its class or by its weights, which hold an embedding for each mode: configs from
+    before diffusers knew unions call them plain. Raises ModelBroken for what is no ControlNet.
+    """
+    config = _controlnet_config(folder, name)
+    modes = 0
+    if config["_class_name"] == _UNION_CLASS or "num_control_type" in config:
+        modes = int(config.get("num_control_type", _UNION_MODES))
+    for file in sorted(folder.glob(f"{_CONTROLNET_WEIGHTS}*.safetensors")):
+        embedding = _read_header(file, name).get("task_embedding")
+        if embedding is not None:
+            modes = int(embedding["shape"][0])
+            break
+    swaps = config.get("controlnet_conditioning_channel_order", "rgb") == "bgr"
+    return NetTraits(modes=modes, swaps_red_blue=swaps)
+
+
+def _controlnet_config(folder: Path, name: str) -> dict[str, Any]:
     if (folder / "model_index.json").is_file():
         raise ModelBroken(model=name, reason="it is a checkpoint, and a control needs a ControlNet")
     config = _read_json(folder / "config.json", name)
     class_name = config.get("_class_name")
-    if class_name != "ControlNetModel":
-        raise ModelBroken(model=name, reason=f"it is a {class_name}, a plain ControlNetModel is needed")
-    return ControlNetInfo(
-        folder=folder, name=name, config=config, weights=find_weights(folder, "diffusion_pytorch_model", name)
-    )
+    if class_name not in _CONTROLNET_CLASSES:
+        known = " or ".join(_CONTROLNET_CLASSES)
+        raise ModelBroken(model=name, reason=f"it is a {class_name}, a {known} is needed")
+    return config
 
 
 def check_match(checkpoint: CheckpointInfo, controlnet: ControlNetInfo) -> None:
@@ -138,7 +186,7 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
         else:
             continue
         for file in files:
-            _check_safetensors(file, name)
+            _read_header(file, name)
         return Weights(
             folder=folder,
             variant=variant,
@@ -155,8 +203,8 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
     raise ModelMissing(model=name, reason=f"{folder.name}/{stem}.safetensors is not there; fetch the model again")
 
 
-def _check_safetensors(file: Path, name: str) -> None:
-    """Raise ModelBroken unless header and length agree."""
+def _read_header(file: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Each tensor's dtype, shape and place. Raises ModelBroken unless header and length agree."""
     if not file.is_file():
         raise ModelBroken(model=name, reason=f"{file.parent.name}/{file.name} is missing; fetch it again")
     size = file.stat().st_size
@@ -176,6 +224,7 @@ def _check_safetensors(file: Path, name: str) -> None:
         raise ModelBroken(
             model=name, reason=f"{shown} has {size} of {expected} bytes, so it is cut off or damaged; fetch it again"
         )
+    return header
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:

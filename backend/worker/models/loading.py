@@ -1,8 +1,9 @@
 """Components from disk, through diffusers' and transformers' own loaders; nothing here touches the network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ....protocol.errors import ModelBroken, UnderpaintError
@@ -43,17 +44,25 @@ def load_checkpoint(info: CheckpointInfo, dtype: Any, announce: Callable[[str], 
 
 
 def load_controlnet(info: ControlNetInfo, dtype: Any) -> Any:
-    """Load a ControlNet. Raises ModelBroken."""
-    return _guarded(info.name, "ControlNet", _load_weights, diffusers().ControlNetModel, info.weights, dtype)
+    """Load a ControlNet, a ControlNetUnionModel if it has modes. Raises ModelBroken."""
+    library = diffusers()
+    if not info.traits.modes:
+        return _guarded(info.name, "ControlNet", _load_weights, library.ControlNetModel, info.weights, dtype)
+    # Named, because a config that was written before diffusers knew unions doesn't say how many modes there are.
+    modes = {"num_control_type": info.traits.modes}
+    return _guarded(info.name, "ControlNet", _load_weights, library.ControlNetUnionModel, info.weights, dtype, modes)
 
 
-def _load_weights(model_class: Any, weights: Weights, dtype: Any) -> Any:
+def _load_weights(
+    model_class: Any, weights: Weights, dtype: Any, configured: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
     model = model_class.from_pretrained(
         str(weights.folder),
         dtype=dtype,
         variant=weights.variant,
         use_safetensors=True,
         local_files_only=True,
+        **configured,
     )
     return model.eval().requires_grad_(False)
 

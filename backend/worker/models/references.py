@@ -14,7 +14,9 @@ from . import embedded
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHECKPOINT_FILES = ("model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors")
-_CONTROLNET_FILES = ("config.json", "diffusion_pytorch_model*.safetensors")
+_FAMILY_FILES = ("model_index.json", "unet/config.json")  # what tells a checkpoint's family
+_CONTROLNET_CONFIG = ("config.json",)
+_CONTROLNET_FILES = (*_CONTROLNET_CONFIG, "diffusion_pytorch_model*.safetensors")
 # Twins of the same weights in other precisions, and parts that are never used here.
 _NOT_NEEDED = ("*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*", "*onnx*", "safety_checker/*", "feature_extractor/*")
 
@@ -37,6 +39,14 @@ def checkpoint_folder(
     return _folder(reference, _CHECKPOINT_FILES, models, allow_download, announce)
 
 
+def family_folder(reference: str, *, models: Path, allow_download: bool) -> Path:
+    """A checkpoint's folder as far as its family must be known; of a hub id no weights are fetched.
+
+    Raises as `checkpoint_folder` does. Not for the embedded checkpoint, whose family is known.
+    """
+    return _folder(reference, _FAMILY_FILES, models, allow_download, _nobody)
+
+
 def controlnet_folder(
     reference: str,
     *,
@@ -44,14 +54,25 @@ def controlnet_folder(
     checkpoint: str,
     models: Path,
     allow_download: bool,
+    vet: Callable[[Path], None],
     announce: Callable[[str], None] = _nobody,
 ) -> Path:
-    """The folder of a ControlNet; `""` is the one that belongs to the embedded checkpoint, and only to that."""
+    """The folder of a ControlNet; `""` is the one that belongs to the embedded checkpoint, and only to that.
+
+    `vet` is shown the folder with its config.json before any weights are fetched, and may raise.
+    """
     if reference:
+        if allow_download:  # a few hundred bytes first, and perhaps not the gigabytes
+            vet(_folder(reference, _CONTROLNET_CONFIG, models, allow_download, announce))
         return _folder(reference, _CONTROLNET_FILES, models, allow_download, announce)
     if checkpoint:
         raise ControlNetNotChosen(kind=kind, checkpoint=checkpoint)
     return embedded.controlnet(models, kind)
+
+
+def controlnet_config_folder(reference: str, *, models: Path, allow_download: bool) -> Path:
+    """The folder with a ControlNet's config.json; of a hub id no weights are fetched. Raises ModelMissing."""
+    return _folder(reference, _CONTROLNET_CONFIG, models, allow_download, _nobody)
 
 
 def _folder(
@@ -94,7 +115,7 @@ def _snapshot(
             reason=f"it is not in the Hugging Face cache, and {forbidden}. Allow the download, or put the "
             f"diffusers folder at {models / hub_id}",
         )
-    if cached is not None and _has_weights(cached):
+    if cached is not None and (_has_weights(cached) or all((cached / file).is_file() for file in files)):
         return cached
     announce(f"Downloading {hub_id}")
     try:

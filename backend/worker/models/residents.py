@@ -8,8 +8,10 @@ from typing import Any
 from .. import memory
 from ..memory import Plan
 from ..third_party import diffusers
+from .choice import NetChoice
 from .inspection import CheckpointInfo, ControlNetInfo
 from .loading import Components, load_checkpoint, load_controlnet
+from .together import NetUse, together
 
 _CONTROLNETS = 4  # kept at most, beyond those of the running job
 
@@ -27,18 +29,18 @@ class Residents:
         self._pipeline: tuple[tuple[_Key, ...], Any] | None = None
 
     def pipeline(
-        self, checkpoint: CheckpointInfo, controlnets: Sequence[ControlNetInfo], announce: Callable[[str], None]
+        self, checkpoint: CheckpointInfo, controlnets: Sequence[NetChoice], announce: Callable[[str], None]
     ) -> Any:
         """The diffusers pipeline for this checkpoint with these ControlNets in this order, placed by the plan.
 
         `announce` hears what is about to be loaded and may raise. On an error, what was loaded before stays.
         """
-        key = (checkpoint.key, *(net.key for net in controlnets))
+        key = (checkpoint.key, *(choice.key for choice in controlnets))
         if self._pipeline is not None and self._pipeline[0] == key:
             return self._pipeline[1]
         components = self._load_checkpoint(checkpoint, announce)
-        nets = [self._load_controlnet(net, announce) for net in controlnets]
-        self._drop_spare({net.key for net in controlnets})
+        nets = [NetUse(net=self._load_controlnet(choice.info, announce), mode=choice.mode) for choice in controlnets]
+        self._drop_spare({choice.info.key for choice in controlnets})
         self._pipeline = None
         pipeline = _assemble(components, nets)
         memory.place(pipeline, self.plan)
@@ -72,7 +74,7 @@ class Residents:
             del self._controlnets[key]
 
 
-def _assemble(components: Components, controlnets: Sequence[Any]) -> Any:
+def _assemble(components: Components, controlnets: Sequence[NetUse]) -> Any:
     """A pipeline over modules that are shared, not copied.
 
     From its constructor, because `from_pipe` casts the shared modules to float32 when no dtype is given.
@@ -84,7 +86,7 @@ def _assemble(components: Components, controlnets: Sequence[Any]) -> Any:
     else:
         arguments |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     if controlnets:
-        arguments["controlnet"] = library.MultiControlNetModel(list(controlnets))
+        arguments["controlnet"] = together(controlnets)
     pipeline = getattr(library, family.control_pipeline if controlnets else family.pipeline)(**arguments)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

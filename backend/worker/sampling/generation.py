@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from ....protocol.arrays import UInt8Array
+from ....protocol.arrays import Float32Array, UInt8Array
 from ....protocol.errors import JobCancelled
 from ....protocol.jobs import Phase, Timing
 from ....protocol.request import Control, GenerateRequest
 from ..models.inspection import CheckpointInfo
+from ..models.together import networks
 from ..third_party import torch
 from .decoding import decode
 from .hints import encoded_once
 from .previews import latent_preview
 from .prompts import Embeddings, PromptCache
 from .schedulers import make_scheduler
+
+ControlImage = UInt8Array | Float32Array  # (height, width, 3), row 0 at the top
 
 LATENT_PIXELS = 8  # a latent's side in pixels, for every family so far
 
@@ -46,7 +49,7 @@ def generate(
     pipeline: Any,
     checkpoint: CheckpointInfo,
     request: GenerateRequest,
-    controls: Sequence[tuple[Control, UInt8Array]],
+    controls: Sequence[tuple[Control, ControlImage]],
     prompts: PromptCache,
     *,
     report: Callable[[Phase, Step | None], None],
@@ -89,7 +92,7 @@ def _denoise(
     pipeline: Any,
     request: GenerateRequest,
     embeddings: Embeddings,
-    controls: Sequence[tuple[Control, UInt8Array]],
+    controls: Sequence[tuple[Control, ControlImage]],
     on_step: Callable[[Any, int, int], None],
 ) -> Any:
     """Latents (1, 4, height / 8, width / 8). What `on_step` raises ends it."""
@@ -123,7 +126,7 @@ def _denoise(
             "control_guidance_start": [control.start for control, _ in controls],
             "control_guidance_end": [control.end for control, _ in controls],
         }
-    nets = pipeline.controlnet.nets if controls else ()
+    nets = networks(pipeline.controlnet) if controls else ()
     try:
         with library.inference_mode(), encoded_once(nets):
             return pipeline(**arguments)[0]
@@ -132,10 +135,10 @@ def _denoise(
         raise
 
 
-def _control_tensor(image: UInt8Array) -> Any:
-    """(1, 3, height, width) float32 in 0..1."""
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
-    return torch().from_numpy(planes).float() / 255
+def _control_tensor(image: ControlImage) -> Any:
+    """(1, 3, height, width) float32: a byte map in 0..1, a float map as it is (-1 is what inpainting paints anew)."""
+    planes = torch().from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
+    return planes.float() / 255 if image.dtype == np.uint8 else planes
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:

@@ -31,11 +31,14 @@ def encoded_once(controlnets: Sequence[Any]) -> Generator[None]:
 
 
 def _remembering(forward: Any) -> Any:
-    seen: dict[int, tuple[Any, Any]] = {}  # the hint is kept with its code, so that its id stays its own
+    seen: dict[
+        tuple[Any, ...], tuple[Any, Any]
+    ] = {}  # the hint is kept with its code, so that its memory stays its own
 
     def encode(hint: Any) -> Any:
-        if id(hint) not in seen:
-            seen[id(hint)] = (hint, forward(hint))
-        return seen[id(hint)][1]
+        key = (hint.data_ptr(), *hint.shape)  # not its id: half of a batch is a new view at each step
+        if key not in seen:
+            seen[key] = (hint, forward(hint))
+        return seen[key][1]
 
     return encode

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.jobs import JobRunner
-from underpaint.backend.worker.memory import make_plan
 from underpaint.backend.worker.models import embedded
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from worker_runner import make_runner
 from worker_scene import depth_pass, normal_pass, pose_pass
 
 SIZE = Extent(width=64, height=64)
@@ -38,7 +38,7 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> BlobStore:
 @pytest.fixture(scope="session")
 def runner(models: Path, blobs: BlobStore) -> JobRunner:
     """A runner that keeps its models from test to test, as a worker does from job to job."""
-    return JobRunner(blobs=blobs, models=models, plan=make_plan())
+    return make_runner(blobs, models)
 
 
 @pytest.fixture(scope="session")

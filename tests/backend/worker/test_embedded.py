@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 from underpaint.backend.worker.models import embedded
+from underpaint.protocol.request import ControlKind
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
@@ -39,11 +40,17 @@ def test_it_has_the_layout_of_a_diffusers_checkpoint_and_is_small(models: Path) 
         "vae/diffusion_pytorch_model.safetensors",
         *(
             f"controlnets/{kind}/diffusion_pytorch_model.safetensors"
-            for kind in ("depth", "normal", "openpose", "canny")
+            for kind in ("depth", "normal", "openpose", "lines", "colours")
         ),
     ):
         assert name in files
-    assert sum(path.stat().st_size for path in folder.rglob("*")) < 60 << 20
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < 16 << 20
+
+
+def test_every_kind_of_control_has_a_net(models: Path) -> None:
+    for kind in ControlKind:
+        assert (embedded.controlnet(models, kind) / "diffusion_pytorch_model.safetensors").is_file()
+    assert embedded.controlnet(models, ControlKind.CANNY) == embedded.controlnet(models, ControlKind.LINEART)
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,8 +103,8 @@ def test_unknown_classes_are_refused(copy: Path, models: Path) -> None:
     edit(copy / "unet" / "config.json", in_channels=9)
     with pytest.raises(ModelBroken, match="9 channels"):
         inspect_checkpoint(copy, "copy")
-    edit(copy / "controlnets" / "depth" / "config.json", _class_name="ControlNetUnionModel")
-    with pytest.raises(ModelBroken, match="ControlNetUnionModel"):
+    edit(copy / "controlnets" / "depth" / "config.json", _class_name="T2IAdapter")
+    with pytest.raises(ModelBroken, match="T2IAdapter, a ControlNetModel or ControlNetUnionModel is needed"):
         inspect_controlnet(copy / "controlnets" / "depth", "depth")
 
 

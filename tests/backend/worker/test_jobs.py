@@ -11,7 +11,6 @@ import pytest
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.jobs import JobRunner
-from underpaint.backend.worker.memory import make_plan
 from underpaint.backend.worker.models import embedded
 from underpaint.backend.worker.sampling import generation
 from underpaint.protocol.arrays import UInt8Array
@@ -28,6 +27,7 @@ from underpaint.protocol.events import Progress
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobResult, Phase
 from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request, Scheduler
+from worker_runner import make_runner
 from worker_scene import depth_pass
 
 Asked = Callable[..., GenerateRequest]
@@ -259,7 +259,7 @@ def test_the_checkpoint_is_loaded_again_when_its_files_change(
     blobs: BlobStore, models: Path, tmp_path: Path, asked: Asked
 ) -> None:
     folder = Path(shutil.copytree(embedded.checkpoint(models), tmp_path / "mine"))
-    runner = JobRunner(blobs=blobs, models=tmp_path, plan=make_plan())
+    runner = make_runner(blobs, tmp_path)
     request = asked(checkpoint="mine", controls=())
     before = Job(runner, request).run()
     assert before.checkpoint == str(folder)
@@ -271,7 +271,7 @@ def test_the_checkpoint_is_loaded_again_when_its_files_change(
 
 
 def test_control_maps_alone_load_no_model(blobs: BlobStore, models: Path, asked: Asked) -> None:
-    runner = JobRunner(blobs=blobs, models=models, plan=make_plan())
+    runner = make_runner(blobs, models)
     request = asked()
     result = Job(runner, ControlMapsRequest(size=request.size, controls=request.controls)).run()
     assert result.image is None
@@ -295,7 +295,7 @@ def test_sdxl_with_one_and_two_controls(picture: Picture, blobs: BlobStore, aske
 def test_what_does_not_fit_is_refused_before_anything_is_loaded(
     blobs: BlobStore, models: Path, asked: Asked, controls: tuple[Control, ...]
 ) -> None:
-    runner = JobRunner(blobs=blobs, models=models, plan=make_plan())
+    runner = make_runner(blobs, models)
     wrong = dataclasses.replace(controls[0], controlnet="sdxl-depth")
     for request, error in (
         (asked(controls=(wrong,)), ModelMismatch),

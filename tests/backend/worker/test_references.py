@@ -14,7 +14,7 @@ def checkpoint(reference: str, models: Path, *, allow_download: bool = False) ->
 
 def controlnet(reference: str, models: Path, *, beside: str = "") -> Path:
     return references.controlnet_folder(
-        reference, kind=ControlKind.DEPTH, checkpoint=beside, models=models, allow_download=False
+        reference, kind=ControlKind.DEPTH, checkpoint=beside, models=models, allow_download=False, vet=print
     )
 
 

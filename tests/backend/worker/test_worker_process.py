@@ -14,6 +14,7 @@ from underpaint.backend.pipe import (
     Cancel,
     Failed,
     FromWorker,
+    MapsReady,
     Previewed,
     Ready,
     Reported,
@@ -27,7 +28,7 @@ from underpaint.backend.pipe import (
 from underpaint.protocol import arrays
 from underpaint.protocol.errors import JobCancelled, ModelMissing
 from underpaint.protocol.jobs import Phase
-from underpaint.protocol.request import GenerateRequest
+from underpaint.protocol.request import ControlMapsRequest, GenerateRequest
 
 Asked = Callable[..., GenerateRequest]
 
@@ -172,6 +173,23 @@ def test_a_stranger_on_the_pipe_ends_the_worker(start: Callable[[], Worker]) -> 
 def test_it_beats_from_the_first_second(start: Callable[[], Worker]) -> None:
     worker = start()
     assert worker.process.stdout is not None
-    first = read_frame(worker.process.stdout)
-    assert first is not None
-    assert isinstance(first[0], Beat)
+    frames = [read_frame(worker.process.stdout) for _ in range(2)]
+    assert Beat in {type(frame[0]) for frame in frames if frame is not None}
+
+
+def test_control_images_come_before_torch_does(start: Callable[[], Worker], blobs: BlobStore, asked: Asked) -> None:
+    worker = start()
+    assert isinstance(worker.hear()[0], MapsReady)
+    request = asked()
+    maps = ControlMapsRequest(size=request.size, controls=request.controls)
+    worker.say(Run(job_id="1" * 32, request=maps))
+    heard: list[FromWorker] = []
+    ended = worker.until_ended(heard.append)
+    assert isinstance(ended, Succeeded), ended
+    assert not any(isinstance(message, Ready) for message in heard)
+    assert [blobs.read_array(ref).shape for ref in ended.result.control_maps] == [(64, 64, 3)] * 3
+    worker.say(Run(job_id="2" * 32, request=request))  # and pictures are made all the same
+    picture = worker.until_ended(heard.append)
+    assert isinstance(picture, Succeeded), picture
+    assert any(isinstance(message, Ready) for message in heard)
+    assert picture.result.control_maps == ended.result.control_maps
