@@ -6,11 +6,21 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import Float32Array, Int32Array, UInt8Array
+from ....protocol.errors import InvalidRequest
 from ....protocol.geometry import Camera, Extent
 from ....protocol.options import LineOptions
+from .chains import trace
+from .edges import find_lines
+from .straight import draw_segments, segments
+from .strokes import faded, in_levels, strokes
 from .table import LineConvention, LineStyle, growth
+from .thinning import thin, without_specks
 
-_STEP = 0.05  # relative: neighbouring pixels that differ by more don't lie on one surface
+_SMOOTH = 4  # how far strokes even out the pixels' stairs
+_LOOSE = 24  # the same for a scribble, which is drawn by a hand
+_CORE = 0.6  # the part of a soft stroke's width that doesn't fade
+_ROOM = 1.2  # times a scribble's width that two lines must be apart to be told apart
+_WIDEST_PX = 256.0
 
 
 def line_map(
@@ -23,27 +33,57 @@ def line_map(
     rule: LineConvention,
     options: LineOptions,
 ) -> UInt8Array:
-    """Control image: (height, width, 3) uint8, white lines on black, drawn where surfaces end, bend or change."""
-    lines = np.zeros(metres.shape, np.uint8)
-    for axis in (0, 1):
-        here = (slice(None, -1), slice(None))[:: 1 - 2 * axis]
-        there = (slice(1, None), slice(None))[:: 1 - 2 * axis]
-        differs = np.zeros(metres[here].shape, bool)
-        if options.silhouettes:
-            near, far = np.minimum(metres[here], metres[there]), np.maximum(metres[here], metres[there])
-            differs |= near * (1 + _STEP) < far
-        if options.creases:
-            bend = np.einsum("hwc,hwc->hw", normal_camera[here], normal_camera[there])
-            differs |= bend < math.cos(math.radians(options.crease_deg))
-        if options.objects:
-            differs |= objects[here] != objects[there]
-        if options.materials:
-            differs |= materials[here] != materials[there]
-        lines[here][differs] = 255
-    width_px = rule.width_px * growth(extent) if options.width_px is None else options.width_px
-    if rule.style in (LineStyle.STROKES, LineStyle.SOFT):
-        lines = cv2.GaussianBlur(lines, (0, 0), max(width_px, 0.5) / 2)
-    elif rule.style is LineStyle.THICK:
-        side = max(1, round(width_px))
-        lines = cv2.dilate(lines, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return np.repeat(np.asarray(lines, np.uint8)[:, :, None], 3, axis=2)
+    """Control image: (height, width, 3) uint8, white lines on black, drawn where surfaces end, bend or change.
+
+    The arrays are those of a LinesPass, `extent` large. `options.width_px` and `options.shortest_px`, in pixels
+    of the control image, stand in for the convention's. Rules and figures: docs/conventions.md, "Lines".
+    Raises InvalidRequest for widths and angles that no line can have.
+    """
+    kinds = find_lines(metres, normal_camera, objects, materials, camera, options)
+    return draw_lines(kinds, rule, options)
+
+
+def draw_lines(kinds: UInt8Array, rule: LineConvention, options: LineOptions) -> UInt8Array:
+    """The control image of lines that `find_lines` found with the same options."""
+    scale = growth(Extent(width=kinds.shape[1], height=kinds.shape[0]))
+    width_px = rule.width_px * scale if options.width_px is None else options.width_px
+    shortest_px = rule.shortest_px * scale if options.shortest_px is None else options.shortest_px
+    levels = rule.levels if options.levels is None else options.levels
+    if not (0 < width_px <= _WIDEST_PX and 0 <= shortest_px < math.inf):
+        raise InvalidRequest(reason=f"lines {width_px:g} px wide and {shortest_px:g} px long at least can't be drawn")
+    if levels == 1 or not 0 <= levels <= 256:
+        raise InvalidRequest(reason=f"{levels} shades of grey, expected 2 to 256, or 0 for all of them")
+    if rule.style is not LineStyle.STRAIGHT:
+        kinds = without_specks(kinds, shortest_px)
+    match rule.style:
+        case LineStyle.THIN:
+            grey = np.where(kinds > 0, np.uint8(255), np.uint8(0))
+        case LineStyle.STRAIGHT:
+            grey = draw_segments(segments(trace(kinds), shortest_px=shortest_px), kinds.shape)
+        case LineStyle.STROKES:
+            grey = strokes(trace(kinds), kinds.shape, width_px=width_px, lightest=rule.lightest, evenness=_SMOOTH)
+        case LineStyle.SOFT:
+            grey = _soft(kinds, width_px, rule.lightest, levels)
+        case LineStyle.THICK:
+            grey = _thick(kinds, width_px)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _soft(kinds: UInt8Array, width_px: float, lightest: float, levels: int) -> UInt8Array:
+    """Strokes that fade out; the thinner ones are darker, as edges are of which an annotator is less sure."""
+    core_px = _CORE * width_px
+    hard = strokes(trace(kinds), kinds.shape, width_px=core_px, lightest=lightest, evenness=_SMOOTH)
+    grey = faded(hard, core_px=core_px, sigma_px=(width_px - core_px) / 1.2)
+    return in_levels(grey, levels) if levels else grey
+
+
+def _thick(kinds: UInt8Array, width_px: float) -> UInt8Array:
+    """Strokes as wide as a marker's. Lines between which there is no room for black are drawn as one."""
+    near = round(_ROOM * width_px)
+    if near > 1:
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (near, near))
+        kinds = thin(np.asarray(cv2.dilate((kinds > 0).astype(np.uint8), kernel), np.uint8))
+    wide = strokes(trace(kinds), kinds.shape, width_px=width_px, lightest=1.0, evenness=_LOOSE)
+    # rounds what ends and crosses, as the blur and the threshold of the annotator do
+    blurred = np.asarray(cv2.GaussianBlur(wide, (0, 0), max(width_px / 4, 0.5)))
+    return np.where(blurred > 127, np.uint8(255), np.uint8(0))

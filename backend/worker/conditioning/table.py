@@ -68,6 +68,7 @@ class LineConvention:
     width_px: float = 1.0  # of a line; THIN and STRAIGHT are one pixel wide at any size
     shortest_px: float = 0.0  # shorter lines are left out
     levels: int = 0  # SOFT: shades of grey that are left; 0 keeps all of them
+    lightest: float = 1.0  # STROKES, SOFT: width of a crease or of a border of materials, in parts of a silhouette's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +106,9 @@ Convention = (
 )
 
 _CANNY = LineConvention(style=LineStyle.THIN, shortest_px=6)
-_LINEART = LineConvention(style=LineStyle.STROKES, width_px=1.8, shortest_px=4)
+_LINEART = LineConvention(style=LineStyle.STROKES, width_px=1.8, shortest_px=4, lightest=0.6)
 _ANIME = LineConvention(style=LineStyle.STROKES, width_px=1.4, shortest_px=4)
-_SOFTEDGE = LineConvention(style=LineStyle.SOFT, width_px=5, shortest_px=4, levels=3)
+_SOFTEDGE = LineConvention(style=LineStyle.SOFT, width_px=5, shortest_px=4, levels=3, lightest=0.6)
 _SCRIBBLE = LineConvention(style=LineStyle.THICK, width_px=6, shortest_px=16)
 _MLSD = LineConvention(style=LineStyle.STRAIGHT, shortest_px=20)
 

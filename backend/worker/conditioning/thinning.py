@@ -1,0 +1,105 @@
+"""Lines one pixel wide: thinning that keeps what hangs together, and gaps that get closed."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ....protocol.arrays import UInt8Array
+
+Indices = NDArray[np.intp]
+
+
+def _tables() -> tuple[NDArray[np.bool_], UInt8Array]:
+    """For each pattern of the eight neighbours: whether the pixel between them may go, and how many there are.
+
+    Bit k is the neighbour at k eighths of a turn from the right. A pixel may go when the lines stay as
+    connected as they were (its crossing number for eight-connected lines, after Yokoi, is 1) and it is no
+    line's end.
+    """
+    codes = np.arange(256)
+    on = (codes[:, None] >> np.arange(8)) & 1
+    off = 1 - on
+    crossings = sum(off[:, k] - off[:, k] * off[:, k + 1] * off[:, (k + 2) % 8] for k in (0, 2, 4, 6))
+    count = on.sum(axis=1)
+    return (crossings == 1) & (count > 1), count.astype(np.uint8)
+
+
+_MAY_GO, _COUNT = _tables()
+
+
+def offsets(width: int) -> tuple[int, ...]:
+    """Offsets of the eight neighbours in a flat picture: right, upper right, up, ..."""
+    return (1, 1 - width, -width, -1 - width, -1, width - 1, width, width + 1)
+
+
+def neighbour_codes(flat: UInt8Array, at: Indices, width: int) -> UInt8Array:
+    """Which of the eight neighbours of some pixels are on: bit k is the one at `offsets(width)[k]`."""
+    code = np.zeros(at.shape, np.uint8)
+    for bit, offset in enumerate(offsets(width)):
+        code |= (flat[at + offset] > 0).astype(np.uint8) << np.uint8(bit)
+    return code
+
+
+def thin(kinds: UInt8Array) -> UInt8Array:
+    """`kinds` with every line one pixel wide; higher kinds go first where two lie side by side.
+
+    What was connected stays connected, holes stay holes and ends stay, but for what made a line thick.
+    """
+    padded = np.pad(kinds, 1)
+    flat, width = padded.reshape(-1), padded.shape[1]
+    for kind in sorted(set(np.unique(kinds).tolist()) - {0}, reverse=True):
+        _thin_from(flat, width, kind)
+    return padded[1:-1, 1:-1].copy()
+
+
+def _thin_from(flat: UInt8Array, width: int, kind: int) -> None:
+    """Take away, layer by layer, what may go of the pixels of `kind` and above."""
+    at = np.flatnonzero(flat >= kind)
+    while at.size:
+        codes = neighbour_codes(flat, at, width)
+        # Only the outermost layer in one pass, so that wide lines shrink evenly.
+        layer = at[(codes & 0b01010101) != 0b01010101]
+        gone = 0
+        # Among the pixels of every second row and column no two touch, so each decides alone.
+        fields = (layer // width % 2) * 2 + layer % width % 2
+        for field in range(4):
+            part = layer[fields == field]
+            going = part[_MAY_GO[neighbour_codes(flat, part, width)]]
+            flat[going] = 0
+            gone += going.size
+        if not gone:
+            return
+        at = at[flat[at] > 0]
+
+
+def ends(kinds: UInt8Array) -> tuple[Indices, Indices]:
+    """Rows and columns of the pixels that have one neighbour."""
+    padded = np.pad(kinds, 1)
+    width = padded.shape[1]
+    at = np.flatnonzero(padded)
+    found = at[_COUNT[neighbour_codes(padded.reshape(-1), at, width)] == 1]
+    return found // width - 1, found % width - 1
+
+
+def close_gaps(kinds: UInt8Array, reach_px: int) -> UInt8Array:
+    """Thin lines, continued from each end to the nearest other line within `reach_px`, if there is one."""
+    closed = kinds.copy()
+    for row, column in zip(*ends(kinds), strict=True):
+        top, left = max(0, row - reach_px), max(0, column - reach_px)
+        window = kinds[top : row + reach_px + 1, left : column + reach_px + 1] > 0
+        here = (int(row - top), int(column - left))
+        labels = cv2.connectedComponents(window.astype(np.uint8), connectivity=8)[1]
+        rows, columns = np.nonzero(window & (labels != labels[here]))
+        if rows.size:
+            nearest = np.argmin((rows - here[0]) ** 2 + (columns - here[1]) ** 2)
+            target = (int(columns[nearest] + left), int(rows[nearest] + top))
+            kind = int(kinds[row, column])
+            cv2.line(closed, (int(column), int(row)), target, kind, 1)
+    closed[kinds > 0] = kinds[kinds > 0]
+    return closed
+
+
+def without_specks(kinds: UInt8Array, shortest_px: float) -> UInt8Array:
+    """Thin lines, without those that hang together over fewer than `shortest_px` pixels."""
+    _, labels, found, _ = cv2.connectedComponentsWithStats((kinds > 0).astype(np.uint8), connectivity=8)
+    return np.where((found[:, cv2.CC_STAT_AREA] >= shortest_px)[labels], kinds, np.uint8(0))
