@@ -4,49 +4,28 @@ Only reads, so it may run in the render thread; what it returns holds no referen
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .match import Match, Place, match, unmapped
-from .rigs import FacePoint, Part
+from . import skin
+from .face import Features, Points
+from .humanoid import identify
+from .match import unmapped
+from .plan import Frame, Plan, Rest, plan, upright
 
-Points = NDArray[np.float64]
-
-# The order of COCO-18, without the neck (1), which is halfway between the shoulders.
-COCO: dict[int, Place] = {
-    0: (Part.NOSE, 0),
-    2: (Part.SHOULDER, 1),
-    3: (Part.ELBOW, 1),
-    4: (Part.WRIST, 1),
-    5: (Part.SHOULDER, 0),
-    6: (Part.ELBOW, 0),
-    7: (Part.WRIST, 0),
-    8: (Part.HIP, 1),
-    9: (Part.KNEE, 1),
-    10: (Part.ANKLE, 1),
-    11: (Part.HIP, 0),
-    12: (Part.KNEE, 0),
-    13: (Part.ANKLE, 0),
-    14: (Part.EYE, 1),
-    15: (Part.EYE, 0),
-    16: (Part.EAR, 1),
-    17: (Part.EAR, 0),
-}
-NECK = 1
-FACE = (0, 14, 15, 16, 17)
-_HEAD_PER_TORSO = 0.387  # head bone to torso, shoulders' middle to hips' middle, in Rigify's human
+_FEWEST_BONES = 12  # of a skinned armature that may be a person with names of its own: one for each limb's joint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One person in the world, in metres."""
+    """One person in the world, in metres. Left and right are the person's own."""
 
     name: str  # the armature object's
-    joints: Points  # (18, 3), COCO-18; NaN where the rig has no such bone
-    outward: Points  # (18, 3), unit: where the face's points look; NaN for the body's
+    objects: frozenset[str]  # full names of the objects that are the person: skin, clothes, hair, what it carries
+    points: Points  # (130, 3), as `plan` counts them; NaN where the rig has no such point
+    outward: Points  # (130, 3), unit: where the face's points look; NaN for body and hands
     head_m: float  # length of the head bone, or what it would be in Rigify's human: 0.2 for a grown man
 
 
@@ -63,14 +42,19 @@ def observe(depsgraph: Any) -> Observed:
     A person is an armature with the bones of one, that deforms or carries a mesh which is rendered.
     Armatures on their own count where no such person is: they stand in for characters to come. (Next to
     a character they are what it was made with: a metarig, the source of a retargeting.)
-    Raises UnmappedRig.
+    Raises UnmappedRig for a person some of whose joints are not found, and for a skinned armature with
+    unknown names where there is nobody else.
     """
-    skinned, bare = _armatures(depsgraph)
-    figures = _figures(skinned) or _figures(bare)
-    return Observed(figures=tuple(figures))
+    cast = _Cast(depsgraph)
+    people = [figure for item in cast.skinned.values() if (figure := cast.figure(item))]
+    if not people:
+        people = [figure for item in cast.bare.values() if (figure := cast.figure(item))]
+    if not people and cast.strangers:
+        raise unmapped(cast.strangers[0], None)
+    return Observed(figures=tuple(people))
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Placed:
     """An armature object, evaluated, at one place in the world."""
 
@@ -78,138 +62,145 @@ class _Placed:
     world: Points  # (4, 4)
 
 
-def _armatures(depsgraph: Any) -> tuple[list[_Placed], list[_Placed]]:
-    """Armatures with rendered meshes, and those without; the same one at the same place once."""
-    skinned: dict[tuple[Any, ...], _Placed] = {}
-    bare: dict[tuple[Any, ...], _Placed] = {}
-    for instance in depsgraph.object_instances:
-        thing = instance.object  # valid until the next instance
-        if thing.hide_render or not instance.show_self:
-            continue
-        world = np.array(instance.matrix_world, np.float64)
-        if thing.type == "ARMATURE":
-            _add(bare, thing.original.evaluated_get(depsgraph), world)
-            continue
-        if thing.type != "MESH":
-            continue
-        moved = world @ np.linalg.pinv(np.array(thing.original.evaluated_get(depsgraph).matrix_world, np.float64))
-        for armature in _behind(thing):
-            evaluated = armature.original.evaluated_get(depsgraph)
-            _add(skinned, evaluated, moved @ np.array(evaluated.matrix_world, np.float64))
-    return list(skinned.values()), list(bare.values())
+@dataclass(kw_only=True)
+class _Body:
+    """What belongs to one armature, wherever it is instanced."""
+
+    meshes: dict[int, Any] = field(default_factory=dict)  # evaluated, as they stand where they are no instance
+    objects: set[str] = field(default_factory=set)
 
 
-def _behind(mesh: Any) -> Iterator[Any]:
-    """The armatures that deform a mesh or carry it."""
-    for modifier in mesh.modifiers:
-        if modifier.type == "ARMATURE" and modifier.show_render and modifier.object is not None:
-            yield modifier.object
-    parent = mesh.original.parent
-    if parent is not None and parent.type == "ARMATURE":
-        yield parent
+class _Cast:
+    """Who is in a depsgraph. Lives for one call, since it holds on to evaluated data."""
 
+    def __init__(self, depsgraph: Any) -> None:
+        self.skinned: dict[tuple[Any, ...], _Placed] = {}  # armatures with rendered meshes, each place once
+        self.bare: dict[tuple[Any, ...], _Placed] = {}
+        self.strangers: list[str] = []  # armatures that nobody knows
+        self._bodies: dict[int, _Body] = {}  # by the armature's address
+        self._plans: dict[tuple[Any, ...], Plan | None] = {}
+        self._depsgraph = depsgraph
+        self._collect()
 
-def _add(placed: dict[tuple[Any, ...], _Placed], armature: Any, world: Points) -> None:
-    key = (armature.original.as_pointer(), *np.round(world, 4).ravel())
-    placed.setdefault(key, _Placed(armature=armature, world=world))
+    def _collect(self) -> None:
+        owners: dict[int, tuple[Any, ...]] = {}  # an object's armatures, by its address
+        inverses: dict[int, Points] = {}
+        for instance in self._depsgraph.object_instances:
+            thing = instance.object  # valid until the next instance
+            kind = thing.type
+            if kind in ("EMPTY", "LIGHT", "CAMERA") or thing.hide_render or not instance.show_self:
+                continue
+            if kind == "ARMATURE":
+                self._add(self.bare, self._evaluated(thing), np.array(instance.matrix_world, np.float64))
+                continue
+            address = thing.original.as_pointer()
+            armatures = owners.get(address)
+            if armatures is None:
+                armatures = tuple({a.original.as_pointer(): self._evaluated(a) for a in _behind(thing)}.values())
+                owners[address] = armatures
+                for armature in armatures:
+                    body = self._bodies.setdefault(armature.original.as_pointer(), _Body())
+                    body.objects.add(thing.original.name_full)
+                    if kind == "MESH":
+                        body.meshes[address] = self._evaluated(thing)
+            if kind != "MESH":
+                continue
+            for armature in armatures:
+                world = np.array(armature.matrix_world, np.float64)
+                if instance.is_instance:
+                    if address not in inverses:
+                        inverses[address] = np.linalg.pinv(np.array(self._evaluated(thing).matrix_world, np.float64))
+                    world = np.array(instance.matrix_world, np.float64) @ inverses[address] @ world
+                self._add(self.skinned, armature, world)
 
+    def _evaluated(self, thing: Any) -> Any:
+        return thing.original.evaluated_get(self._depsgraph)
 
-def _figures(placed: list[_Placed]) -> list[Figure]:
-    figures: list[Figure] = []
-    for item in placed:
-        found = match([bone.name for bone in item.armature.pose.bones])
-        if found is None or not _upright(item.armature.pose.bones, found):
-            continue
+    def _add(self, placed: dict[tuple[Any, ...], _Placed], armature: Any, world: Points) -> None:
+        if not np.isfinite(world).all():
+            return  # nothing of it can be seen
+        key = (armature.original.as_pointer(), np.round(world, 4).tobytes())
+        placed.setdefault(key, _Placed(armature=armature, world=world))
+
+    def figure(self, item: _Placed) -> Figure | None:
+        """A person; None for an armature that is none, or is scaled to nothing. Raises UnmappedRig."""
+        armature = item.armature
+        rotation = item.world[:3, :3]
+        size = np.cbrt(abs(np.linalg.det(rotation)))
+        if size < 1e-9:
+            return None
+        body = self._bodies.get(armature.original.as_pointer(), _Body())
+        names = tuple(armature.pose.bones.keys())
+        key = (
+            armature.data.original.as_pointer(),
+            names,
+            *(m.original.data.as_pointer() for m in body.meshes.values()),
+        )
+        if key not in self._plans:
+            self._plans[key] = self._plan(armature, names, body)
+        planned = self._plans[key]
+        if planned is None:
+            return None
+        points, outward = planned.posed(_matrices(armature.pose.bones, "matrix"), item.world)
+        return Figure(
+            name=armature.name,
+            objects=frozenset(body.objects),
+            points=points,
+            outward=outward,
+            head_m=float(planned.head * size),
+        )
+
+    def _plan(self, armature: Any, names: tuple[str, ...], body: _Body) -> Plan | None:
+        found = identify(armature)
+        if found is None:
+            if len(names) >= _FEWEST_BONES and body.meshes:
+                self.strangers.append(armature.name)
+            return None
+        rest = _rest(armature.data.bones, names)
+        if not (found.chosen or upright(found, rest)):
+            return None
         if found.missing:
-            raise unmapped(item.armature.name, found)
-        figures.append(_figure(item, found))
-    return figures
+            raise unmapped(armature.name, found)
+
+        def look(frame: Frame) -> Features | None:
+            return skin.features(armature, body.meshes.values(), frame)
+
+        return plan(found, rest, look)
 
 
-def _upright(bones: Any, found: Match) -> bool:
-    """Whether the rest pose has legs in line with the trunk; a cat's bones have a person's names."""
-
-    def middle(*parts: Part, end: str = "head_local") -> Points | None:
-        for part in parts:
-            heads = [getattr(bones[name].bone, end) for place, name in found.bones.items() if place[0] is part]
-            if heads:
-                return np.mean(np.array(heads, np.float64), axis=0)
-        return None
-
-    hips, shoulders = middle(Part.HIP), middle(Part.SHOULDER, Part.ELBOW)
-    foot = middle(Part.ANKLE, Part.KNEE)
-    if foot is None:
-        foot = middle(Part.HIP, end="tail_local")
-    if hips is None or shoulders is None or foot is None:
-        return True  # nothing speaks against it
-    trunk, leg = shoulders - hips, hips - foot
-    return bool(trunk @ leg > 0.6 * np.linalg.norm(trunk) * np.linalg.norm(leg))
+def _behind(thing: Any) -> Iterator[Any]:
+    """The armatures that an object belongs to: those that deform it, and those that carry it."""
+    carried = thing
+    while carried is not None:
+        if carried.type == "ARMATURE":
+            yield carried
+            return
+        deforming = [
+            modifier.object
+            for modifier in carried.modifiers
+            if modifier.type == "ARMATURE" and modifier.show_render and modifier.object is not None
+        ]
+        yield from deforming
+        if deforming:
+            return
+        carried = carried.parent
 
 
-def _figure(item: _Placed, found: Match) -> Figure:
-    bones = item.armature.pose.bones
-    joints, outward = np.full((18, 3), np.nan), np.full((18, 3), np.nan)
-    for index, place in COCO.items():
-        if place in found.bones:
-            joints[index] = bones[found.bones[place]].head  # in the armature's space
-    axes, length = _head(bones, found)
-    if (Part.HEAD, 0) in found.bones:
-        _face(joints, outward, np.array(bones[found.bones[(Part.HEAD, 0)]].head), axes, length, found)
-    rotation = item.world[:3, :3]
-    outward = outward @ rotation.T
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    return Figure(
-        name=item.armature.name,
-        joints=joints @ rotation.T + item.world[:3, 3],
-        outward=outward,
-        head_m=float(length * np.cbrt(abs(np.linalg.det(rotation)))),
+def _matrices(bones: Any, what: str) -> Points:
+    """(bones, 4, 4), in the armature's space."""
+    flat = np.empty(len(bones) * 16, np.float32)
+    bones.foreach_get(what, flat)  # column by column
+    return flat.reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
+
+
+def _rest(bones: Any, names: tuple[str, ...]) -> Rest:
+    """The rest pose in the order of the pose's bones, which is another one."""
+    at = {name: i for i, name in enumerate(bones.keys())}
+    order = [at[name] for name in names]
+    lengths = np.empty(len(bones), np.float32)
+    bones.foreach_get("length", lengths)
+    return Rest(
+        names=names,
+        matrices=_matrices(bones, "matrix_local")[order],
+        lengths=lengths[order].astype(np.float64),
     )
-
-
-def _head(bones: Any, found: Match) -> tuple[Points, float]:
-    """The head's own left, forward and up (rows) in the armature's space as posed, and its size.
-
-    Taken from where the rest pose has shoulders and hips, since every exporter turns bones as it likes.
-    """
-
-    def rest(part: Part, side: int) -> Points:
-        return np.array(bones[found.bones[(part, side)]].bone.head_local, np.float64)
-
-    left_shoulder, right_shoulder = rest(Part.SHOULDER, 0), rest(Part.SHOULDER, 1)
-    torso = (left_shoulder + right_shoulder) / 2 - (rest(Part.HIP, 0) + rest(Part.HIP, 1)) / 2
-    up = torso / np.linalg.norm(torso)
-    left = left_shoulder - right_shoulder
-    left -= up * (left @ up)
-    left /= np.linalg.norm(left)
-    axes = np.stack([left, np.cross(left, up), up])
-    head = bones[found.bones[(Part.HEAD, 0)]] if (Part.HEAD, 0) in found.bones else None
-    if head is None:
-        return axes, float(np.linalg.norm(torso)) * _HEAD_PER_TORSO
-    posed = np.array(head.matrix, np.float64)[:3, :3] @ np.linalg.inv(
-        np.array(head.bone.matrix_local, np.float64)[:3, :3]
-    )
-    length = head.bone.length if found.rig.true_length else float(np.linalg.norm(torso)) * _HEAD_PER_TORSO
-    axes = axes @ posed.T
-    scale = np.linalg.norm(axes, axis=1, keepdims=True)
-    return axes / scale, float(length * scale.mean())
-
-
-def _face(joints: Points, outward: Points, head: Points, axes: Points, length: float, found: Match) -> None:
-    """Fill in what the face lacks bones for, and where each of its points looks."""
-    left, forward, up = axes
-
-    def at(point: FacePoint, sign: int) -> Points:
-        return head + length * (sign * point.lateral * left + point.forward * forward + point.up * up)
-
-    face = found.rig.face
-    for index in FACE:
-        part, side = COCO[index]
-        sign = 1 if side == 0 else -1
-        if part is Part.NOSE:
-            point, outward[index] = at(face.nose, 0), forward
-        elif part is Part.EYE:
-            point, outward[index] = at(face.eye, sign), 0.8 * forward + sign * 0.6 * left
-        else:
-            point, outward[index] = at(face.ear, sign), sign * left
-        if np.isnan(joints[index, 0]):
-            joints[index] = point

@@ -1,79 +1,159 @@
-"""People in the world as keypoints on the picture, and which of them the camera sees. Arrays only."""
+"""People in the world as keypoints on the picture, and what stands before them. Arrays only."""
+
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...protocol.arrays import Float32Array
+from ...protocol.arrays import Float32Array, Int32Array
 from ...protocol.geometry import Camera, Extent, Projection
-from ...protocol.sources import Keypoint, Person
-from .observe import FACE, NECK, Figure, Observed, Points
+from ...protocol.sources import Keypoint, Keypoints, Person, Visibility
+from .face import Points
+from .observe import Figure, Observed
+from .plan import BODY, COUNT, FACE, LEFT_HAND, NECK, RIGHT_HAND
 
-# A point of the face lies in the skin or some way under it (an eye's bone is the eyeball's centre); what
-# is more than this in front of it, in lengths of the head bone, hides it: 5 cm for a grown man.
-_FACE_TOLERANCE = 0.25
-# In front of a joint of the body by this much, it isn't the body itself.
-_BODY_TOLERANCE = 1.2
+_HEAD = np.array((0, 14, 15, 16, 17))  # of the body's points, those on the head
+_LIMBS = np.setdiff1d(np.arange(60), _HEAD)
+_ON_HEAD = np.concatenate([_HEAD, np.arange(60, COUNT)])
+
+# How much flesh lies before a joint, in lengths of the head bone (0.2 m for a grown man): half the depth of the
+# trunk at neck and hips, of limbs at their joints; fingers. What is nearer to the camera is another part.
+_FLESH = np.full(COUNT, 0.12)
+_FLESH[BODY] = 0.35
+_FLESH[[1, 8, 11]] = 0.9
+_FLESH[[2, 5, 9, 12]] = 0.55
+# A point of the face lies in the skin or some way under it (an eye's bone is the eyeball's centre).
+_FLESH[_ON_HEAD] = 0.25
+_OTHERS_M = 0.05  # docs/conventions.md: joints lie inside of the body, clothes around it
+# With no word on which object is which, what is so far in front of a joint isn't the body itself.
+_REACH = 1.2
 # Cosine between where a point of the face looks and the camera, below which it is on the far side. Ears
 # look sideways and are seen from the front and from behind.
-_FAR_SIDE = -0.35
+_FAR_SIDE = np.full(COUNT, -0.1)
+_FAR_SIDE[_HEAD] = -0.35
+_FACE_TURNED = -0.2  # cosine between the nose and the camera, below which detectors see no face at all
+_FEWEST = 2  # points of the body that show
 
 
-def people(observed: Observed, camera: Camera, extent: Extent, depth_m: Float32Array) -> tuple[Person, ...]:
-    """Every person in view, far ones first; joints as COCO-18, left and right the person's own.
+@dataclass(frozen=True, kw_only=True)
+class ObjectIds:
+    """Which object each pixel shows, as a Capture has it."""
+
+    indices: Int32Array  # (height, width): 0 is the background, else 1 + the place in `names`
+    names: tuple[str, ...]  # full names
+
+
+def people(
+    observed: Observed, camera: Camera, extent: Extent, depth_m: Float32Array, ids: ObjectIds | None = None
+) -> tuple[Person, ...]:
+    """Every person in view, far ones first; left and right the person's own.
 
     depth_m: (height, width) along the view axis, row 0 at the top, +inf where nothing is hit. Joints of
-    the body are given though the body or a thing hides them, as detectors do; a person of whom nothing
-    shows is left out. Points of the face are given only where they show: nets read from them which way a
-    person looks.
+    body and hands are given though something hides them, and say what does; a person of whom other things
+    hide everything is left out. Points of the face are given only where they show: nets read from them
+    which way a person looks. Without `ids`, what is far in front of a joint is taken for something else.
     """
-    found = [person for figure in observed.figures if (person := _person(figure, camera, extent, depth_m))]
+    figures = observed.figures
+    if not figures:
+        return ()
+    points = np.stack([figure.points for figure in figures])  # (people, 130, 3)
+    heads = np.array([figure.head_m for figure in figures])[:, None]
+    uv, along = project(points, camera)
+    with np.errstate(invalid="ignore"):
+        behind = ~(along >= camera.clip_start_m)
+        uv[behind] = np.nan
+        uv[:, NECK] = (uv[:, 2] + uv[:, 5]) / 2
+        along[:, NECK] = (along[:, 2] + along[:, 5]) / 2
+        inside = (uv >= 0).all(axis=-1) & (uv[..., 0] < extent.width) & (uv[..., 1] < extent.height)
+        inside &= along <= camera.clip_end_m
+    columns, rows = (np.where(inside, uv[..., axis], 0).astype(np.intp) for axis in (0, 1))
+    in_front = np.where(inside, along - depth_m[rows, columns], 0)  # metres; -inf over the background
+    in_front[np.isnan(in_front)] = 0
+    hidden = in_front > _FLESH * heads
+    nearest = np.nanmin(np.where(inside, along, np.inf), axis=1, keepdims=True)
+    others = in_front > np.maximum(_REACH * heads, _OTHERS_M)
+    if ids is not None:
+        own = _own(figures, ids)[np.arange(len(figures))[:, None], ids.indices[rows, columns]]
+        # another instance of the same character has the same name, but can't be this one's own arm
+        own &= in_front <= along - nearest + _REACH * heads
+        others = ~own & (in_front > np.minimum(_OTHERS_M, _FLESH * heads * 2))
+        hidden &= own | others
+    facing = _facing(points, np.stack([figure.outward for figure in figures]), camera)
+    with np.errstate(invalid="ignore"):
+        shown = inside.copy()
+        shown[:, _ON_HEAD] &= (facing > _FAR_SIDE)[:, _ON_HEAD] & ~(hidden | others)[:, _ON_HEAD]
+        shown[:, FACE] &= facing[:, 0:1] > _FACE_TURNED
+    found = [
+        _person(*row)
+        for row in zip(uv, along, shown, shown & hidden, shown & others, strict=True)
+        if _in_view(*row[2:])
+    ]
     return tuple(sorted(found, key=lambda person: -person.depth_m))
 
 
-def _person(figure: Figure, camera: Camera, extent: Extent, depth_m: Float32Array) -> Person | None:
-    uv, along = project(figure.joints, camera)
-    with np.errstate(invalid="ignore"):
-        uv[along < camera.clip_start_m] = np.nan
-        uv[NECK] = (uv[2] + uv[5]) / 2
-        along[NECK] = (along[2] + along[5]) / 2
-        inside = (uv >= 0).all(axis=1) & (uv[:, 0] < extent.width) & (uv[:, 1] < extent.height)
-        inside &= along <= camera.clip_end_m
-    in_front = np.zeros(18)  # metres between what the camera sees there and the point
-    columns, rows = uv[inside].astype(np.intp).T
-    in_front[inside] = along[inside] - depth_m[rows, columns]  # -inf over the background
-
-    drawn = inside.copy()
-    face = list(FACE)
-    drawn[face] &= in_front[face] <= _FACE_TOLERANCE * figure.head_m
-    with np.errstate(invalid="ignore"):
-        drawn[face] &= _facing(figure, camera)[face] > _FAR_SIDE
-    body = inside.copy()
-    body[face] = False  # those that something hides are gone already
-    if drawn.sum() < 2 or (body.any() and (in_front[body] > _BODY_TOLERANCE * figure.head_m).all()):
-        return None
-    return Person(
-        body=tuple(
-            Keypoint(x_px=float(u), y_px=float(v)) if shown else None for (u, v), shown in zip(uv, drawn, strict=True)
-        ),
-        depth_m=float(along[drawn].mean()),
-    )
-
-
 def project(points: Points, camera: Camera) -> tuple[Points, Points]:
-    """Pixels (n, 2) from the top left and metres (n) along the view axis of world points (n, 3)."""
+    """Pixels (..., 2) from the top left and metres (...) along the view axis of world points (..., 3)."""
     world_from_camera = np.array(camera.world_from_camera, np.float64).reshape(4, 4)
-    x, y, z = ((points - world_from_camera[:3, 3]) @ world_from_camera[:3, :3]).T
-    along = -z
+    local = (points - world_from_camera[:3, 3]) @ world_from_camera[:3, :3]
+    along = -local[..., 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 1 / along if camera.projection is Projection.PERSPECTIVE else np.ones_like(along)
-        uv = np.stack([camera.cx_px + camera.fx_px * x * scale, camera.cy_px - camera.fy_px * y * scale], axis=-1)
-    return uv, along
+        u = camera.cx_px + camera.fx_px * local[..., 0] * scale
+        v = camera.cy_px - camera.fy_px * local[..., 1] * scale
+    return np.stack([u, v], axis=-1), along
 
 
-def _facing(figure: Figure, camera: Camera) -> Points:
-    """Cosine between where each point looks and the way to the camera, (18); NaN for the body's."""
+def _own(figures: tuple[Figure, ...], ids: ObjectIds) -> NDArray[np.bool_]:
+    """(people, names + 1): whether the objects that the ids stand for are the person."""
+    number = {name: i for i, name in enumerate(ids.names, 1)}
+    own = np.zeros((len(figures), len(ids.names) + 1), np.bool_)
+    for row, figure in zip(own, figures, strict=True):
+        row[[number[name] for name in figure.objects if name in number]] = True
+    return own
+
+
+def _facing(points: Points, outward: Points, camera: Camera) -> Points:
+    """Cosine between where each point looks and the way to the camera; NaN for body and hands."""
     world_from_camera = np.array(camera.world_from_camera, np.float64).reshape(4, 4)
     if camera.projection is Projection.PERSPECTIVE:
-        way = world_from_camera[:3, 3] - figure.joints
+        way = world_from_camera[:3, 3] - points
     else:
-        way = np.broadcast_to(world_from_camera[:3, 2], figure.joints.shape)
-    return (figure.outward * way).sum(axis=1) / np.linalg.norm(way, axis=1)
+        way = np.broadcast_to(world_from_camera[:3, 2], points.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (outward * way).sum(axis=-1) / np.linalg.norm(way, axis=-1)
+
+
+def _in_view(shown: NDArray[np.bool_], hidden: NDArray[np.bool_], others: NDArray[np.bool_]) -> bool:
+    """Whether there is a person to draw: not one wholly out of the frame, or behind something else."""
+    if shown[BODY].sum() < _FEWEST:
+        return False
+    return bool((shown & ~others)[:60].any())
+
+
+def _person(
+    uv: Points, along: Points, shown: NDArray[np.bool_], hidden: NDArray[np.bool_], others: NDArray[np.bool_]
+) -> Person:
+    keypoints: list[Keypoint | None] = [None] * COUNT
+    places = uv.tolist()
+    for index in np.flatnonzero(shown).tolist():
+        visibility = (
+            Visibility.BEHIND_OTHERS
+            if others[index]
+            else Visibility.BEHIND_ITSELF
+            if hidden[index]
+            else Visibility.VISIBLE
+        )
+        x, y = places[index]
+        keypoints[index] = Keypoint(x_px=x, y_px=y, visibility=visibility)
+
+    def group(points: slice) -> Keypoints:
+        some = tuple(keypoints[points])
+        return some if any(some) else ()
+
+    return Person(
+        body=tuple(keypoints[BODY]),
+        left_hand=group(LEFT_HAND),
+        right_hand=group(RIGHT_HAND),
+        face=group(FACE),
+        depth_m=float(along[BODY][shown[BODY]].mean()),
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 from underpaint.addon.pose.match import match, unmapped
-from underpaint.addon.pose.rigs import Part
+from underpaint.addon.pose.points import Part, paired
 
 # left and right names of shoulder, elbow, wrist, hip, knee, ankle; then the head; as files have them
 FILES = {
@@ -63,7 +63,7 @@ FILES = {
         "r_upperarm r_forearm r_hand r_thigh r_shin r_foot",
         "head",
     ),
-    "Biped": (
+    "Biped, Rocketbox": (
         "Bip001 L UpperArm|Bip001 L Forearm|Bip001 L Hand|Bip001 L Thigh|Bip001 L Calf|Bip001 L Foot",
         "Bip001 R UpperArm|Bip001 R Forearm|Bip001 R Hand|Bip001 R Thigh|Bip001 R Calf|Bip001 R Foot",
         "Bip001 Head",
@@ -84,9 +84,9 @@ def test_a_rig_is_known_and_its_sides_are_not_swapped(rig: str) -> None:
     found = match(["Root", "Hips", *right, head, *left])
     assert found is not None
     assert found.rig.name == rig
-    assert [found.bones[(part, 0)] for part in LIMBS] == left
-    assert [found.bones[(part, 1)] for part in LIMBS] == right
-    assert found.bones[(Part.HEAD, 0)] == head
+    assert [found.bones[paired("left", part)] for part in LIMBS] == left
+    assert [found.bones[paired("right", part)] for part in LIMBS] == right
+    assert found.bones["head"] == head
 
 
 @pytest.mark.parametrize("prefix", ["", "mixamorig1:", "mixamorig", "Hero_", "char|rig:"])
@@ -95,11 +95,11 @@ def test_any_prefix_or_none(prefix: str) -> None:
     bones = [name.replace("mixamorig:", prefix) for name in (*left, *right, head)]
     found = match(bones)
     assert found is not None
-    assert found.bones[(Part.WRIST, 1)] == f"{prefix}RightHand"
-    assert found.bones[(Part.HEAD, 0)] == f"{prefix}Head"
+    assert found.bones["right_wrist"] == f"{prefix}RightHand"
+    assert found.bones["head"] == f"{prefix}Head"
 
 
-@pytest.mark.parametrize("rig", ["Unreal, MPFB game engine", "VRM, Unity humanoid", "Biped"])
+@pytest.mark.parametrize("rig", ["Unreal, MPFB game engine", "VRM, Unity humanoid", "Biped, Rocketbox"])
 def test_case_and_separators_do_not_matter(rig: str) -> None:
     left, right, head = names(rig)
     bones = [name.upper().replace("_", "-").replace(" ", "_") for name in (*left, *right, head)]
@@ -114,7 +114,7 @@ def test_deform_bones_win_over_controls() -> None:
     bones = [name.replace("DEF-", prefix) for name in (*left, *right, head) for prefix in ("ORG-", "MCH-", "DEF-")]
     found = match(bones)
     assert found is not None
-    assert found.bones[(Part.ELBOW, 0)] == "DEF-forearm.L"
+    assert found.bones["left_elbow"] == "DEF-forearm.L"
 
 
 @pytest.mark.parametrize(
