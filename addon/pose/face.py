@@ -39,8 +39,8 @@ INNER_LIPS = {
     64: (54, 48, 0.08), 65: (56, 52, 0.4), 66: (57, 51, 0.4), 67: (58, 50, 0.4),
 }  # fmt: skip
 """How far each point of the inner lips is from one point of the outer lips to another."""
-_TRAGUS = (70.0, -93.0, -22.0)
-_HEAD_MM, PUPILS_MM, _TRAGI_MM = 225.0, 63.0, 140.0
+TRAGUS_MM = np.array((70.0, -93.0, -22.0))  # the left one
+HEAD_MM, PUPILS_MM, _TRAGI_MM = 225.0, 63.0, 140.0
 EYEBALL_MM = 12.0  # its radius: bones of eyes lie in its centre
 
 
@@ -76,13 +76,13 @@ def mm(features: Features) -> float:
 
 def tragi(middle: Points, scale: Points | float) -> Points:
     """(2, 3): a point before each ear, left before right."""
-    return middle + np.array((_TRAGUS, np.multiply(_TRAGUS, (-1, 1, 1)))) * scale
+    return middle + np.array((TRAGUS_MM, TRAGUS_MM * (-1, 1, 1))) * scale
 
 
 def face(features: Features) -> Points:
     """(70, 3): the template, stretched to the head and then moved so that nose, pupils and ears fit exactly."""
     across = mm(features)
-    along = across if features.height is None else features.height / _HEAD_MM
+    along = across if features.height is None else features.height / HEAD_MM
     scale = np.array((across, (across + along) / 2, along))
     middle = features.eyes.mean(axis=0)
     points = middle + TEMPLATE * scale
