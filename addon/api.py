@@ -16,7 +16,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -27,6 +27,9 @@ from ..protocol.events import Event
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind, GenerateRequest, Scheduler
+
+if TYPE_CHECKING:
+    from .control_maps import ControlMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +72,9 @@ def generate(
     from .generation import generate as run
 
     scene = scene or bpy.context.scene
-    settings = _overridden(Settings.from_scene(scene), overrides)
-    settings.check()
+    settings = _overridden(Settings.from_scene(scene), overrides, scene)
     extent = None if size is None else Extent(width=size[0], height=size[1])
-    seen = capture(scene, view_layer, extent=extent, people=settings.people)
+    seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
         outcome = run(connection, settings, seen, on_event=on_event, cancelled=cancelled)
     began = time.perf_counter()
@@ -86,6 +88,32 @@ def generate(
         job_id=outcome.job.id,
         timings=(*outcome.timings, write_back),
     )
+
+
+def control_maps(
+    scene: Any = None,
+    *,
+    view_layer: Any = None,
+    size: tuple[int, int] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    **overrides: Any,
+) -> "tuple[ControlMap, ...]":
+    """What the ControlNets of a scene are given at its current frame: one map for each control, in their order.
+
+    Nothing is painted. A map has its `kind`, its `name` and its `values`, (height, width, 3) uint8 with row 0
+    at the top; `control_maps.save` writes maps into files. The arguments, and what is raised, are those of `generate`.
+    """
+    ensure_registered()
+    from .capture import capture
+    from .control_maps import Sent, make
+    from .generation import Settings
+
+    scene = scene or bpy.context.scene
+    settings = _overridden(Settings.from_scene(scene), overrides, scene)
+    extent = None if size is None else Extent(width=size[0], height=size[1])
+    seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
+    with client.ensure_running() as connection:
+        return make(connection, settings, Sent(seen), cancelled=cancelled)
 
 
 def project(result: Any, objects: Sequence[Any], *, size: int = 1024) -> list[Any]:
@@ -110,7 +138,9 @@ def ensure_registered() -> None:
         addon.register()
 
 
-def _overridden(settings: Any, overrides: dict[str, Any]) -> Any:
+def _overridden(settings: Any, overrides: dict[str, Any], scene: Any) -> Any:
+    from . import segmentation
+
     scheduler = overrides.get("scheduler")
     if isinstance(scheduler, str) and not isinstance(scheduler, Scheduler):
         if scheduler not in Scheduler.__members__:
@@ -119,4 +149,5 @@ def _overridden(settings: Any, overrides: dict[str, Any]) -> Any:
         overrides = {**overrides, "scheduler": Scheduler[scheduler]}
     if "controls" in overrides:
         overrides = {**overrides, "controls": tuple(overrides["controls"]), "default_controls": False}
+        overrides.setdefault("classes", segmentation.classes(scene))
     return dataclasses.replace(settings, **overrides)

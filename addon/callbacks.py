@@ -12,6 +12,100 @@ def is_usable_image(_self: Any, image: Any) -> bool:
     return image.source in {"FILE", "GENERATED", "MOVIE", "SEQUENCE", "TILED"}
 
 
+def search_ade20k(_self: Any, _context: Any, typed: str) -> list[str]:
+    """ADE20K's classes that what was typed may mean."""
+    from ..protocol import ade20k
+
+    return [ade20k.NAMES[number] for number in ade20k.classes(typed)]
+
+
+def detector_items(control: Any, _context: Any) -> list[tuple[str, str, str, int]]:
+    """The detectors for a control's kind."""
+    from ..protocol.request import ControlKind
+    from .kinds import DETECTOR_ITEMS
+
+    return DETECTOR_ITEMS[ControlKind[control.kind]]
+
+
+def control_changed(_control: Any, _context: Any) -> None:
+    """The maps that are being looked at may be other ones now."""
+    from . import inspector
+
+    inspector.touch()
+
+
+def controls_changed(control: Any, context: Any) -> None:
+    """Other controls take part, so the render result gets other passes."""
+    from . import passes
+
+    passes.refresh(control.id_data)
+    control_changed(control, context)
+
+
+def kind_changed(control: Any, context: Any) -> None:
+    """Another kind has other detectors, and another name, unless the user has given it one."""
+    from .kinds import KINDS, label_of
+
+    if control.name in {label for _, label, *_ in KINDS}:
+        control.name = label_of(control.kind)
+    if not control.detector:  # one that the new kind doesn't have
+        control.detector = "AUTO"
+    controls_changed(control, context)
+
+
+def active_control_changed(_settings: Any, _context: Any) -> None:
+    """Show the map of the control that was clicked."""
+    from . import inspector
+
+    inspector.show_active()
+
+
+def class_changed(thing: Any, _context: Any) -> None:
+    """A thing got another class: another map of the same geometry."""
+    from . import inspector
+
+    inspector.expect_change(thing.id_data)
+    inspector.touch()
+
+
+def class_colour(group: Any) -> tuple[float, ...]:
+    """The colour that a segmentation map gives a thing, as it is stored."""
+    from ..protocol.ade20k import PALETTE
+    from . import segmentation
+
+    number = segmentation.label_of(group.id_data).ade20k
+    return (0.0, 0.0, 0.0) if number is None else tuple(value / 255 for value in PALETTE[number])
+
+
+def active_thing(state: Any) -> int:
+    """The index of the list's active object in bpy.data.objects; -1 where there is none."""
+    import bpy
+
+    return bpy.data.objects.find(state.thing_name)
+
+
+def set_active_thing(state: Any, index: int) -> None:
+    """Remember an object by its name, as the order of bpy.data.objects changes with every new one."""
+    import bpy
+
+    if 0 <= index < len(bpy.data.objects):
+        state.thing_name = bpy.data.objects[index].name
+
+
+def keep_far(depth: Any, context: Any) -> None:
+    """What is near can't be farther than what is far."""
+    if depth.far_m <= depth.near_m:
+        depth.far_m = depth.near_m * 1.01 + 1e-4
+    control_changed(depth, context)
+
+
+def keep_near(depth: Any, context: Any) -> None:
+    """What is far can't be nearer than what is near."""
+    if depth.near_m >= depth.far_m:
+        depth.near_m = depth.far_m * 0.99 - 5e-5
+    control_changed(depth, context)
+
+
 def keep_end(control: Any, _context: Any) -> None:
     """A control can't stop before it starts."""
     if control.end < control.start:

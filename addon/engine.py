@@ -48,6 +48,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self._extent: Extent | None = None
         self._has_region = False
         self._wants = NOTHING_MORE
+        self._settings: Settings | None = None  # of the frame that is painted
         self._identities: Identities | None = None  # of this view layer, when ids are wanted
         self._layers_seen: set[str] = set()  # of this frame; with persistent data one engine renders many frames
         self._outcome: Outcome | None = None  # of this frame's first view layer
@@ -125,7 +126,10 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
     def _wished(self, depsgraph: Any) -> Wants:
         """What this view layer's capture is to hold."""
         order = captures.orders.get(depsgraph.scene.name)
-        return NOTHING_MORE if order is None else order.wants
+        if order is not None:
+            return order.wants
+        self._settings = Settings.from_scene(depsgraph.scene_eval)
+        return self._settings.wants()
 
     def _deliver(self, depsgraph: Any, order: "captures.Order") -> "captures.Capture":
         if order.read is not None:
@@ -148,8 +152,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         global last_timings
         self._progress(Phase.CAPTURE)
         scene = depsgraph.scene_eval
-        settings = Settings.from_scene(scene)
-        settings.check()
+        settings = self._settings
+        assert settings is not None
         transparent = scene.render.film_transparent
         exact = colour.shows_exactly(scene)
         raw, capture = self._see(depsgraph, settings.people)
@@ -188,7 +192,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
     def _done(self, settings: Settings, outcome: Outcome, *, exact: bool) -> None:
         self.update_progress(1.0)
         note = ""
-        if settings.wants(ControlKind.OPENPOSE) and ControlKind.OPENPOSE not in outcome.maps:
+        if settings.takes(ControlKind.OPENPOSE) and ControlKind.OPENPOSE not in outcome.maps:
             note = " without a pose control, as the camera sees no character"
         self._tell(f"Painted{note}")
         if not exact:
@@ -248,8 +252,10 @@ def _with_outcome(raw: RawPasses, outcome: Outcome | None, *, transparent: bool)
     return shown
 
 
-def _combined(picture: UInt8Array) -> Float32Array:
-    """A picture as a pass holds it: scene linear, opaque, row 0 at the bottom."""
+def _combined(picture: UInt8Array | Float32Array) -> Float32Array:
+    """A picture as a pass holds it: scene linear, opaque, row 0 at the bottom; what is below black is black."""
+    if picture.dtype != np.uint8:
+        picture = np.rint(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8)
     height, width, _ = picture.shape
     result = np.ones((height, width, 4), np.float32)
     result[..., :3] = colour.scene_linear(picture[::-1])

@@ -6,30 +6,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
-import numpy as np
 
 from ..protocol import client
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
-from ..protocol.checks import DETECTORS
 from ..protocol.client import Connection
-from ..protocol.errors import InvalidArray, MissingControlImage, NoArmature
+from ..protocol.errors import NoArmature
 from ..protocol.events import Event
 from ..protocol.jobs import Job, Phase, Timing
-from ..protocol.request import Control, ControlKind, GenerateRequest, Scheduler
-from ..protocol.sources import DepthPass, NormalPass, Photo, PosePass, Source
-from .capture import Capture, People
+from ..protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
+from . import controls as rows
+from . import segmentation
+from .capture import Capture, People, Wants
+from .controls import ControlSettings
+from .pixels import pixels_of
+from .segmentation import Classes
 
-
-@dataclass(frozen=True, kw_only=True)
-class ControlSettings:
-    """One row of the controls list, without any reference to Blender's data."""
-
-    kind: ControlKind
-    photo: UInt8Array | None = None  # (height, width, 3), row 0 at the top: a detector's input instead of the scene
-    controlnet: str = ""
-    conditioning_scale: float = 1.0
-    start: float = 0.0
-    end: float = 1.0
+__all__ = ["ControlSettings", "Outcome", "Settings", "build_request", "generate", "maps_request", "pixels_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,45 +39,49 @@ class Settings:
     seed: int
     use_preview: bool
     keep_image: bool
+    classes: Classes | None = None  # of the scene's things, where a control asks for them
     allow_download: bool = False  # of models named by their hub id; never without the user's word
 
     @classmethod
     def from_scene(cls, scene: Any) -> "Settings":
         """Read an original or evaluated scene's `underpaint` settings."""
-        from .properties import effective_controls  # its registration needs Blender's property system
+        from .properties import DEFAULT_CONTROLS  # its registration needs Blender's property system
 
         group = scene.underpaint
+        controls = tuple(rows.from_item(item) for item in group.controls if item.enabled)
+        if not len(group.controls):
+            controls = tuple(ControlSettings(kind=kind) for kind in DEFAULT_CONTROLS)
         return cls(
             prompt=group.prompt,
             negative_prompt=group.negative_prompt,
             checkpoint=group.checkpoint,
-            controls=tuple(_control(item) for item in effective_controls(group) if item.enabled),
+            controls=controls,
             default_controls=not len(group.controls),
             steps=group.steps,
             guidance_scale=group.guidance_scale,
             scheduler=Scheduler[group.scheduler],
             seed=group.seed,
+            classes=segmentation.classes(scene) if any(map(_classified, controls)) else None,
             allow_download=group.allow_download and bpy.app.online_access,
             use_preview=group.use_preview,
             keep_image=group.keep_image,
         )
 
-    def wants(self, kind: ControlKind) -> bool:
+    def takes(self, kind: ControlKind) -> bool:
         """Whether a control of this kind is to be taken from the scene."""
-        return any(control.kind is kind and control.photo is None for control in self.controls)
+        return any(control.kind is kind and control.image is None for control in self.controls)
+
+    def wants(self) -> Wants:
+        """What the capture has to hold for these controls, beside depth and normals."""
+        wanted = [control.wants for control in self.controls]
+        return Wants(ids=any(want.ids for want in wanted), beauty=any(want.beauty for want in wanted))
 
     @property
     def people(self) -> People:
         """Whether the capture has to look for characters."""
-        if not self.wants(ControlKind.OPENPOSE):
+        if not self.takes(ControlKind.OPENPOSE):
             return People.LEFT_OUT
         return People.WISHED if self.default_controls else People.REQUIRED
-
-    def check(self) -> None:
-        """Raise MissingControlImage before any work, where a control can't come from the scene."""
-        for control in self.controls:
-            if control.kind is ControlKind.CANNY and control.photo is None:
-                raise _without_image(control)
 
     def for_people(self, people: int) -> "Settings":
         """These settings for a view with so many people in it.
@@ -93,7 +89,7 @@ class Settings:
         Without any, the pose control of the default list is left out; one that the user put there raises
         NoArmature.
         """
-        if people or not self.wants(ControlKind.OPENPOSE):
+        if people or not self.takes(ControlKind.OPENPOSE):
             return self
         if not self.default_controls:
             raise NoArmature()
@@ -113,30 +109,30 @@ class Outcome:
 
 def build_request(settings: Settings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> GenerateRequest:
     """The request for a picture of `capture`; its arrays go through `upload`. Raises NoArmature."""
-    settings.check()
     settings = settings.for_people(len(capture.people))
     return GenerateRequest(
         prompt=settings.prompt,
         negative_prompt=settings.negative_prompt,
         checkpoint=settings.checkpoint,
         size=capture.extent,
-        controls=tuple(
-            Control(
-                kind=control.kind,
-                source=_source(control, capture, upload),
-                controlnet=control.controlnet,
-                conditioning_scale=control.conditioning_scale,
-                start=control.start,
-                end=control.end,
-            )
-            for control in settings.controls
-        ),
+        controls=_controls(settings, capture, upload),
         steps=settings.steps,
         guidance_scale=settings.guidance_scale,
         scheduler=settings.scheduler,
         seed=settings.seed,
         allow_download=settings.allow_download,
         camera=capture.camera,
+    )
+
+
+def maps_request(settings: Settings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> ControlMapsRequest:
+    """The request for the control maps of `capture` alone; they are those that `build_request` leads to."""
+    settings = settings.for_people(len(capture.people))
+    return ControlMapsRequest(
+        size=capture.extent,
+        controls=_controls(settings, capture, upload),
+        checkpoint=settings.checkpoint,
+        allow_download=settings.allow_download,
     )
 
 
@@ -160,7 +156,7 @@ def generate(
     request = build_request(settings, capture, connection.upload)
     timings.append(_since(began, Phase.UPLOAD))
     job = connection.submit(request, client="blender")
-    job = client.wait(connection, job, on_event=_of_job(job.id, on_event), cancelled=cancelled)
+    job = client.wait(connection, job, on_event=of_job(job.id, on_event), cancelled=cancelled)
     assert job.result is not None
     assert job.result.image is not None
     if job.started_at is not None:
@@ -176,60 +172,24 @@ def generate(
     return Outcome(picture=picture, maps=maps, request=request, job=job, timings=tuple(timings))
 
 
-def _of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[Event], None] | None:
+def of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[Event], None] | None:
     """`on_event` for the events of one job; the service tells everyone everything."""
     if on_event is None:
         return None
 
-    def of_job(event: Event) -> None:
+    def told(event: Event) -> None:
         if getattr(event, "job_id", job_id) == job_id:
             on_event(event)
 
-    return of_job
+    return told
 
 
-def _source(control: ControlSettings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> Source:
-    if control.photo is not None:
-        return Photo(image=upload(control.photo), detector=DETECTORS[control.kind][0])
-    if control.kind is ControlKind.DEPTH:
-        return DepthPass(metres=upload(capture.depth_m), projection=capture.camera.projection)
-    if control.kind is ControlKind.NORMAL:
-        return NormalPass(normal_camera=upload(capture.normal_camera))
-    if control.kind is ControlKind.OPENPOSE:
-        return PosePass(people=capture.people)
-    raise _without_image(control)
+def _controls(settings: Settings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> tuple[Control, ...]:
+    return tuple(rows.control(control, capture, settings.classes, upload) for control in settings.controls)
 
 
-def _without_image(control: ControlSettings) -> MissingControlImage:
-    from .properties import label_of
-
-    return MissingControlImage(kind=label_of(control.kind.name))
-
-
-def _control(item: Any) -> ControlSettings:
-    return ControlSettings(
-        kind=ControlKind[item.kind],
-        photo=None if item.image is None else pixels_of(item.image),
-        controlnet=item.controlnet,
-        conditioning_scale=item.conditioning_scale,
-        start=item.start,
-        end=item.end,
-    )
-
-
-def pixels_of(image: Any) -> UInt8Array:
-    """An image datablock's bytes, (height, width, 3) sRGB, row 0 at the top. Raises InvalidArray."""
-    width, height = image.size
-    if not width or not height:
-        raise InvalidArray(reason=f'Blender has no pixels of "{image.name}"; is its file where it was?')
-    if image.channels < 3:
-        raise InvalidArray(reason=f'"{image.name}" has no colours')
-    values = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(values)
-    values = values.reshape(height, width, image.channels)[::-1, :, :3]
-    if image.is_float:  # float images hold scene-linear values, byte images their bytes / 255
-        values = np.where(values <= 0.0031308, values * 12.92, 1.055 * np.abs(values) ** (1 / 2.4) - 0.055)
-    return np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
+def _classified(control: ControlSettings) -> bool:
+    return control.kind is ControlKind.SEGMENTATION and control.image is None
 
 
 def _since(began: float, phase: Phase) -> Timing:

@@ -12,15 +12,15 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..protocol import arrays, wire
+from ..protocol import ade20k, arrays, wire
 from ..protocol.arrays import UInt8Array
 from ..protocol.errors import InvalidRequest, NoPicture
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
-from ..protocol.request import GenerateRequest
-from ..protocol.sources import Photo
+from ..protocol.request import Control, GenerateRequest
+from ..protocol.sources import InpaintPass, Photo, PicturePass, ReadyMap, SegmentationPass
 from . import camera as cameras
-from . import png, properties
+from . import option_settings, passes, png, properties
 
 REQUEST = "underpaint_request"  # the GenerateRequest as JSON
 _TIMINGS = "underpaint_timings"  # [[phase, milliseconds], ...] as JSON
@@ -119,10 +119,11 @@ def details_of(image: Any) -> Details:
     )
 
 
-def restore(image: Any, scene: Any) -> None:
+def restore(image: Any, scene: Any) -> list[str]:
     """Put the settings that made a result back into a scene, the frame's size included.
 
-    On an error (as in `request_of`, or a seed that Blender's integers can't hold) the scene is unchanged.
+    The controls whose image has changed or is gone are switched off; their names are returned. On an error (as in
+    `request_of`, or a seed that Blender's integers can't hold) the scene is unchanged.
     """
     request = request_of(image)
     if request.seed > _BLENDER_INT_MAX:
@@ -136,21 +137,38 @@ def restore(image: Any, scene: Any) -> None:
     settings.scheduler = request.scheduler.name
     settings.seed = request.seed
     settings.controls.clear()
-    for control in request.controls:
-        item = settings.controls.add()
-        item.kind = control.kind.name
-        item.name = properties.label_of(control.kind.name)
-        item.controlnet = control.controlnet
-        item.conditioning_scale = control.conditioning_scale
-        item.start = control.start
-        item.end = control.end
-        if isinstance(control.source, Photo):
-            item.image = _image_with(control.source.image)
+    lost = [name for control in request.controls for name in _restore_control(settings.controls.add(), control)]
     if not request.controls:  # an empty list would stand for the default ones
         properties.add_default_controls(settings, enabled=False)
     settings.active_control = 0
     if cameras.frame(scene) != request.size:
         set_size(scene, request.size)
+    passes.refresh(scene)
+    return lost
+
+
+def _restore_control(item: Any, control: Control) -> list[str]:
+    """Put one control back; its name, where it lacks an image now."""
+    item.kind = control.kind.name
+    item.name = properties.label_of(control.kind.name)
+    item.controlnet = control.controlnet
+    item.conditioning_scale = control.conditioning_scale
+    item.start = control.start
+    item.end = control.end
+    source = control.source
+    if isinstance(source, (Photo, ReadyMap, PicturePass, InpaintPass)):
+        item.image = _image_with(source.image)
+        if isinstance(source, Photo):
+            item.detector = source.detector.name
+        elif isinstance(source, ReadyMap):
+            item.image_is = "MAP"
+        if item.image is None and isinstance(source, (Photo, ReadyMap)):
+            item.enabled = False
+    if isinstance(source, SegmentationPass):
+        item.segmentation.background = "" if source.background is None else ade20k.NAMES[source.background]
+    if control.options is not None:
+        option_settings.write(item, control.options)
+    return [] if item.enabled else [item.name]
 
 
 def set_size(scene: Any, size: Extent) -> None:
@@ -183,7 +201,7 @@ def editor(context: Any) -> Any:
 
 def _image_with(ref: arrays.ArrayRef) -> Any:
     """The datablock whose pixels are a request's blob; None when it has changed or is gone."""
-    from .generation import pixels_of
+    from .pixels import pixels_of
 
     height, width = ref.shape[:2]
     for image in bpy.data.images:

@@ -5,8 +5,13 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty
 
-from . import properties
+from . import inspector, passes, properties
 from .registration import of_classes
+
+
+def _changed(scene: Any) -> None:
+    passes.refresh(scene)
+    inspector.touch()
 
 
 class _OnActiveControl:
@@ -33,6 +38,7 @@ class UNDERPAINT_OT_control_add(bpy.types.Operator):
         item.kind = self.kind
         item.name = properties.label_of(self.kind)
         settings.active_control = len(settings.controls) - 1
+        _changed(context.scene)
         return {"FINISHED"}
 
 
@@ -47,6 +53,7 @@ class UNDERPAINT_OT_add_default_controls(bpy.types.Operator):
         settings = context.scene.underpaint
         properties.add_default_controls(settings)
         settings.active_control = len(settings.controls) - len(properties.DEFAULT_CONTROLS)
+        _changed(context.scene)
         return {"FINISHED"}
 
 
@@ -60,6 +67,7 @@ class UNDERPAINT_OT_control_remove(_OnActiveControl, bpy.types.Operator):
         settings = context.scene.underpaint
         settings.controls.remove(settings.active_control)
         settings.active_control = max(0, min(settings.active_control, len(settings.controls) - 1))
+        _changed(context.scene)
         return {"FINISHED"}
 
 
@@ -78,6 +86,7 @@ class UNDERPAINT_OT_control_move(_OnActiveControl, bpy.types.Operator):
             return {"CANCELLED"}
         settings.controls.move(settings.active_control, target)
         settings.active_control = target
+        _changed(context.scene)
         return {"FINISHED"}
 
 
@@ -96,6 +105,7 @@ class UNDERPAINT_OT_controls_clear(bpy.types.Operator):
         settings = context.scene.underpaint
         settings.controls.clear()
         settings.active_control = 0
+        _changed(context.scene)
         return {"FINISHED"}
 
 

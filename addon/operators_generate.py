@@ -54,8 +54,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         state.error = ""
         try:
             settings = Settings.from_scene(context.scene)
-            settings.check()
-            seen = capture(context.scene, context.view_layer, people=settings.people)
+            seen = capture(context.scene, context.view_layer, people=settings.people, wants=settings.wants())
         except UnderpaintError as error:
             return self._refuse(error)
         self._live = LiveImage(seen.extent)

@@ -45,13 +45,15 @@ class UNDERPAINT_OT_restore_result(_OnResult, bpy.types.Operator):
     def execute(self, context: Any) -> set[str]:
         try:
             image = self.result()
-            images.restore(image, context.scene)
+            missing = images.restore(image, context.scene)
         except UnderpaintError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        missing = [control.name for control in context.scene.underpaint.controls if _lost_its_image(control)]
         if missing:
-            self.report({"WARNING"}, f"The image of {', '.join(missing)} has changed or is gone: choose it again")
+            self.report(
+                {"WARNING"},
+                f"The image of {', '.join(missing)} has changed or is gone: choose it again, and switch the control on",
+            )
         else:
             self.report({"INFO"}, f'The settings of "{image.name}" are back')
         return {"FINISHED"}
@@ -147,10 +149,6 @@ class UNDERPAINT_OT_project(_OnResult, bpy.types.Operator):
                 self.report({"WARNING"}, warning)
         self.report({"INFO"}, f'Projected "{image.name}" onto {_count(len(textures), "mesh", "meshes")}')
         return {"FINISHED"}
-
-
-def _lost_its_image(control: Any) -> bool:
-    return control.kind == "CANNY" and control.image is None
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -15,6 +15,7 @@ from ..protocol.arrays import Float32Array
 from ..protocol.geometry import Extent
 from ..protocol.request import ControlKind
 from . import full_frame
+from .kinds import KINDS
 
 BACKGROUND_M = 1e9  # Cycles writes 1e10 where nothing is hit
 
@@ -55,9 +56,7 @@ MATERIAL_INDEX = Pass(name="Material Index" if _LONG_NAMES else "IndexMA", chann
 UV = Pass(name="UV", channels=3, ids="UVA", kind="VECTOR")
 MOTION = Pass(name="Vector", channels=4, ids="XYZW", kind="VECTOR")
 CONTROL_PASSES = {
-    ControlKind.DEPTH: Pass(name="Control Depth", channels=4, ids="RGBA", kind="COLOR"),
-    ControlKind.NORMAL: Pass(name="Control Normal", channels=4, ids="RGBA", kind="COLOR"),
-    ControlKind.OPENPOSE: Pass(name="Control Pose", channels=4, ids="RGBA", kind="COLOR"),
+    ControlKind[kind]: Pass(name=f"Control {label}", channels=4, ids="RGBA", kind="COLOR") for kind, label, *_ in KINDS
 }
 # what else of the user's choice one sample gives exactly; light passes would be noise
 _EXTRA_PASSES = {"Mist", "UV", "Vector", "IndexOB", "IndexMA", "Object Index", "Material Index"}
@@ -89,9 +88,23 @@ _CYCLES = {
 _RENDER = {"use_motion_blur": False, "use_persistent_data": False}
 
 
+def control_passes(scene: Any) -> list[Pass]:
+    """The passes of the control maps that a scene's settings make, in the order of its list."""
+    from .properties import effective_kinds  # its registration needs Blender's property system
+
+    return [CONTROL_PASSES[kind] for kind in effective_kinds(scene.underpaint)]
+
+
+def refresh(scene: Any) -> None:
+    """Tell Blender that other controls take part: the list of passes and the compositor's sockets follow."""
+    if scene.render.engine == "UNDERPAINT":
+        for layer in scene.view_layers:
+            layer.update_render_passes()
+
+
 def register(engine: Any, scene: Any, layer: Any) -> None:
     """Declare the passes of a view layer, for the result and for the compositor's sockets."""
-    for item in (*GEOMETRY, *CONTROL_PASSES.values()):
+    for item in (*GEOMETRY, *control_passes(scene)):
         engine.register_pass(scene, layer, item.name, item.channels, item.ids, item.kind)
     for name, ids, kind in cycles_engine.list_render_passes(scene, layer):
         if name in _EXTRA_PASSES or name.startswith("Crypto"):
@@ -147,7 +160,7 @@ def neutralise(depsgraph: Any, wants: Wants) -> None:
         layer.use_pass_vector = True
     layer.cycles.use_denoising = False
     layer.cycles.denoising_store_passes = False
-    for item in CONTROL_PASSES.values():  # else Cycles complains of passes that it doesn't know
+    for item in control_passes(scene):  # else Cycles complains of passes that it doesn't know
         layer.aovs.add().name = item.name
 
 

@@ -1,7 +1,5 @@
 """What a scene keeps for Underpaint, and which result the window manager shows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -10,22 +8,17 @@ from bpy.props import (
     CollectionProperty,
     EnumProperty,
     FloatProperty,
+    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
 )
 
 from ..protocol.request import ControlKind
-from . import callbacks
+from . import callbacks, option_settings
+from .kinds import KINDS, icon_of, label_of
 
-# (identifier, label, tooltip, icon, number): the numbers are saved in files, so they never change.
-# The icons are in every Blender from 4.2 on.
-KINDS = (
-    ("DEPTH", "Depth", "Distance from the camera, taken from the scene", "CAMERA_DATA", 0),
-    ("NORMAL", "Normal", "The way surfaces face, taken from the scene", "NORMALS_FACE", 1),
-    ("OPENPOSE", "Pose", "Bodies, taken from the armatures that the camera sees", "ARMATURE_DATA", 2),
-    ("CANNY", "Edges", "Edges that a detector finds in an image", "IMAGE_DATA", 3),
-)
+__all__ = ["KINDS", "SCHEDULERS", "add_default_controls", "effective_kinds", "icon_of", "label_of"]
 
 SCHEDULERS = (
     ("UNIPC", "UniPC", "Good pictures in few steps", 0),
@@ -43,20 +36,79 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
     """One ControlNet, what it is shown, and how much it counts"""
 
     name: StringProperty(name="Name", description="What this control is called in the list", default="Control")
-    enabled: BoolProperty(name="Enable", description="Let this control take part in the picture", default=True)
-    kind: EnumProperty(name="Kind", description="What the ControlNet follows", items=KINDS, default="DEPTH")
+    enabled: BoolProperty(
+        name="Enable",
+        description="Let this control take part in the picture",
+        default=True,
+        update=callbacks.controls_changed,
+    )
+    kind: EnumProperty(
+        name="Kind",
+        description="What the ControlNet follows",
+        items=KINDS,
+        default="DEPTH",
+        update=callbacks.kind_changed,
+    )
     image: PointerProperty(
         type=bpy.types.Image,
         name="Image",
-        description="A picture to find the control in, with a detector. Empty takes the scene itself",
+        description="What the control is taken from. Empty takes the scene itself",
         poll=callbacks.is_usable_image,
+        update=callbacks.control_changed,
     )
+    image_is: EnumProperty(
+        name="Image Is",
+        description="What the image shows",
+        items=(
+            ("PHOTO", "Picture", "Any picture or photo: a detector finds the control in it, where one is needed", 0),
+            ("MAP", "Control Map", "Already what the ControlNet expects; it is used as it is", 1),
+        ),
+        update=callbacks.control_changed,
+    )
+    detector: EnumProperty(
+        name="Detector",
+        description="What finds the control in the image",
+        items=callbacks.detector_items,
+        default=0,
+        update=callbacks.control_changed,
+    )
+    mask_from: EnumProperty(
+        name="Mask",
+        description="Where it is said which part is painted anew",
+        items=(
+            ("OBJECTS", "Objects", "Paint what the camera sees of an object or a collection anew", 0),
+            ("ALPHA", "Image's Alpha", "Paint anew where the image is transparent", 1),
+            ("IMAGE", "Mask Image", "Paint anew where another image is white", 2),
+        ),
+        update=callbacks.control_changed,
+    )
+    mask_object: PointerProperty(
+        type=bpy.types.Object,
+        name="Object",
+        description="The object that is painted anew",
+        update=callbacks.control_changed,
+    )
+    mask_collection: PointerProperty(
+        type=bpy.types.Collection,
+        name="Collection",
+        description="The collection whose objects are painted anew",
+        update=callbacks.control_changed,
+    )
+    mask_image: PointerProperty(
+        type=bpy.types.Image,
+        name="Mask Image",
+        description="White where the picture is painted anew, black where it stays",
+        poll=callbacks.is_usable_image,
+        update=callbacks.control_changed,
+    )
+    __annotations__ |= option_settings.pointers()
     controlnet: StringProperty(
         name="ControlNet",
         description=(
             "A folder with a ControlNet, or its name on the hub. Empty takes the one that belongs to the checkpoint "
             "that Underpaint brings along"
         ),
+        update=callbacks.control_changed,
     )
     conditioning_scale: FloatProperty(
         name="Conditioning Scale",
@@ -101,13 +153,19 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
             "The Stable Diffusion model: a folder in the diffusers layout, or its name on the hub. "
             "Empty takes the small one that Underpaint brings along"
         ),
+        update=callbacks.control_changed,
     )
     controls: CollectionProperty(
         type=UNDERPAINT_PG_control,
         name="Controls",
         description="The ControlNets that paint together. Without any, depth, normal and pose count in full",
     )
-    active_control: IntProperty(name="Active Control", description="The control that is shown below", min=0)
+    active_control: IntProperty(
+        name="Active Control",
+        description="The control that is shown below",
+        min=0,
+        update=callbacks.active_control_changed,
+    )
     steps: IntProperty(
         name="Steps",
         description="Denoising steps. More take longer and, from some point on, change little",
@@ -156,6 +214,29 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
     )
 
 
+class UNDERPAINT_PG_class(bpy.types.PropertyGroup):
+    """What a thing is, for segmentation"""
+
+    ade20k: StringProperty(
+        name="Class",
+        description=(
+            "What this is among ADE20K's 150 classes, for segmentation. Empty takes the class of the collection, or "
+            "else guesses by the name"
+        ),
+        search=callbacks.search_ade20k,
+        update=callbacks.class_changed,
+    )
+    colour: FloatVectorProperty(
+        name="Colour",
+        description="How the class looks in a segmentation map; black is without a class",
+        size=3,
+        min=0.0,
+        max=1.0,
+        subtype="COLOR_GAMMA",
+        get=callbacks.class_colour,
+    )
+
+
 class UNDERPAINT_PG_state(bpy.types.PropertyGroup):
     """Which result is shown"""
 
@@ -168,51 +249,42 @@ class UNDERPAINT_PG_state(bpy.types.PropertyGroup):
         update=callbacks.show_active_result,
         options={"HIDDEN", "SKIP_SAVE"},
     )
+    thing_name: StringProperty(options={"HIDDEN", "SKIP_SAVE"})  # the active one of the list of classes
+    active_thing: IntProperty(
+        name="Active Thing",
+        description="The object whose materials' classes are shown below",
+        get=callbacks.active_thing,
+        set=callbacks.set_active_thing,
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DefaultControl:
-    """A control as it is where the scene has no list of its own."""
-
-    kind: str
-    name: str
-    enabled: bool = True
-    image: None = None
-    controlnet: str = ""
-    conditioning_scale: float = 1.0
-    start: float = 0.0
-    end: float = 1.0
-
-
-DEFAULT_CONTROLS = tuple(
-    DefaultControl(kind=kind.name, name=label)
-    for kind, label in ((ControlKind.DEPTH, "Depth"), (ControlKind.NORMAL, "Normal"), (ControlKind.OPENPOSE, "Pose"))
-)
+DEFAULT_CONTROLS = (ControlKind.DEPTH, ControlKind.NORMAL, ControlKind.OPENPOSE)
+"""What takes part where the scene has no list of its own."""
 
 
 def add_default_controls(settings: Any, *, enabled: bool = True) -> None:
     """Put depth, normal and pose into the scene's list."""
-    for default in DEFAULT_CONTROLS:
+    for kind in DEFAULT_CONTROLS:
         item = settings.controls.add()
-        item.kind, item.name, item.enabled = default.kind, default.name, enabled
+        item.kind, item.name, item.enabled = kind.name, label_of(kind.name), enabled
 
 
-def effective_controls(settings: Any) -> Sequence[Any]:
-    """The scene's list of controls; depth, normal and pose in full where it has none."""
-    return settings.controls if len(settings.controls) else DEFAULT_CONTROLS
+def effective_kinds(settings: Any) -> list[ControlKind]:
+    """The kinds of control that take part, each once."""
+    if not len(settings.controls):
+        return list(DEFAULT_CONTROLS)
+    return list(dict.fromkeys(ControlKind[item.kind] for item in settings.controls if item.enabled))
 
 
-def label_of(kind: str) -> str:
-    """What a control of this kind is called in the interface."""
-    return next(label for identifier, label, *_ in KINDS if identifier == kind)
-
-
-def icon_of(kind: str) -> str:
-    """The icon of a control of this kind."""
-    return next(icon for identifier, _, _, icon, _ in KINDS if identifier == kind)
-
-
-_CLASSES = (UNDERPAINT_PG_control, UNDERPAINT_PG_settings, UNDERPAINT_PG_state)
+_CLASSES = (
+    *option_settings.CLASSES,
+    UNDERPAINT_PG_control,
+    UNDERPAINT_PG_settings,
+    UNDERPAINT_PG_class,
+    UNDERPAINT_PG_state,
+)
+_CLASSIFIED = (bpy.types.Object, bpy.types.Material, bpy.types.Collection)
 
 
 def register() -> None:
@@ -220,9 +292,13 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Scene.underpaint = PointerProperty(type=UNDERPAINT_PG_settings, name="Underpaint")
     bpy.types.WindowManager.underpaint = PointerProperty(type=UNDERPAINT_PG_state, name="Underpaint")
+    for kind in _CLASSIFIED:
+        kind.underpaint = PointerProperty(type=UNDERPAINT_PG_class, name="Underpaint")
 
 
 def unregister() -> None:
+    for kind in _CLASSIFIED:
+        del kind.underpaint
     del bpy.types.WindowManager.underpaint
     del bpy.types.Scene.underpaint
     for cls in reversed(_CLASSES):

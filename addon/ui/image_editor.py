@@ -10,7 +10,7 @@ from ...protocol.jobs import Phase
 from .. import images
 from ..properties import SCHEDULERS, icon_of, label_of
 from ..registration import of_classes
-from . import sections
+from . import maps, sections
 
 
 class _SidebarPanel:
@@ -29,6 +29,21 @@ class UNDERPAINT_PT_image_generate(_SidebarPanel, bpy.types.Panel):
         sections.prompt(layout, context)
         sections.generate(layout, context)
         sections.warnings(layout, context, colours=False)
+
+
+class UNDERPAINT_PT_image_maps(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Control Maps"
+
+    def draw(self, context: Any) -> None:
+        maps.section(self.layout, context)
+
+
+class UNDERPAINT_PT_image_controls(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Controls"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        sections.controls(self.layout, context)
 
 
 class UNDERPAINT_PT_image_result(_SidebarPanel, bpy.types.Panel):
@@ -92,6 +107,8 @@ def _seconds(details: images.Details, phase: Phase) -> str:
 register, unregister = of_classes(
     (
         UNDERPAINT_PT_image_generate,
+        UNDERPAINT_PT_image_maps,
+        UNDERPAINT_PT_image_controls,
         UNDERPAINT_PT_image_result,
         UNDERPAINT_PT_image_history,
     )

@@ -6,7 +6,7 @@ import bpy
 
 from ..presets import UNDERPAINT_PT_presets
 from ..registration import of_classes
-from . import sections
+from . import maps, sections
 
 
 class _RenderPanel:
@@ -40,6 +40,15 @@ class UNDERPAINT_PT_render_controls(_RenderPanel, bpy.types.Panel):
 
     def draw(self, context: Any) -> None:
         sections.controls(self.layout, context)
+
+
+class UNDERPAINT_PT_render_maps(_RenderPanel, bpy.types.Panel):
+    bl_label = "Control Maps"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        maps.section(self.layout, context)
 
 
 class UNDERPAINT_PT_render_sampling(_RenderPanel, bpy.types.Panel):
@@ -85,6 +94,7 @@ register, unregister = of_classes(
     (
         UNDERPAINT_PT_render,
         UNDERPAINT_PT_render_controls,
+        UNDERPAINT_PT_render_maps,
         UNDERPAINT_PT_render_sampling,
         UNDERPAINT_PT_render_size,
         UNDERPAINT_PT_render_output,

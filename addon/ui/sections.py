@@ -1,6 +1,5 @@
 """Parts of panels that stand in more than one editor."""
 
-import textwrap
 from typing import Any
 
 import bpy
@@ -9,20 +8,9 @@ from ...protocol.checks import nearest_size
 from .. import backend_state, colour, images
 from .. import camera as cameras
 from ..job_state import state as job
-from ..properties import DEFAULT_CONTROLS
-
-_POINTS_A_CHARACTER = 6.4  # of Blender's interface font, on average, at 72 dpi
-_MARGIN_POINTS = 60  # of a panel, an icon and the scroll bar
-
-
-def paragraph(layout: Any, context: Any, text: str, *, icon: str = "NONE") -> None:
-    """A text over as many lines as the region's width asks for; Blender's labels don't wrap."""
-    width = context.region.width / context.preferences.system.ui_scale - _MARGIN_POINTS
-    lines = textwrap.wrap(text, max(20, int(width / _POINTS_A_CHARACTER)))
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for number, line in enumerate(lines):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+from ..properties import DEFAULT_CONTROLS, label_of
+from . import control_options
+from .text import paragraph
 
 
 def prompt(layout: Any, context: Any) -> None:
@@ -62,7 +50,7 @@ def controls(layout: Any, context: Any) -> None:
     side.menu("UNDERPAINT_MT_controls", text="", icon="DOWNARROW_HLT")
     if not settings.controls:
         box = layout.box()
-        *most, last = (default.name.lower() for default in DEFAULT_CONTROLS)
+        *most, last = (label_of(kind.name).lower() for kind in DEFAULT_CONTROLS)
         paragraph(box, context, f"Without a list, the scene gives {', '.join(most)} and {last}.", icon="INFO")
         box.operator("underpaint.add_default_controls", icon="ADD")
         return
@@ -79,9 +67,7 @@ def active_control(layout: Any, context: Any, item: Any) -> None:
     column = layout.column()
     column.active = item.enabled
     column.prop(item, "kind")
-    column.template_ID(item, "image", open="image.open", text="Image")
-    if item.kind == "CANNY" and item.image is None:
-        paragraph(column, context, "Edges are found in an image: choose one.", icon="ERROR")
+    control_options.source(column, context, item)
     row = column.row(align=True)
     row.prop(item, "controlnet", placeholder="The checkpoint's own")
     row.operator("underpaint.choose_model", text="", icon="FILE_FOLDER").target = "CONTROLNET"
@@ -89,6 +75,7 @@ def active_control(layout: Any, context: Any, item: Any) -> None:
     part = column.column(align=True)
     part.prop(item, "start", text="Start")
     part.prop(item, "end", text="End")
+    control_options.options(column, item)
 
 
 def sampling(layout: Any, context: Any) -> None:

@@ -6,7 +6,7 @@ import bpy
 
 from ..presets import UNDERPAINT_PT_presets
 from ..registration import of_classes
-from . import sections
+from . import maps, sections
 
 
 class _SidebarPanel:
@@ -40,6 +40,14 @@ class UNDERPAINT_PT_view3d_controls(_SidebarPanel, bpy.types.Panel):
 
     def draw(self, context: Any) -> None:
         sections.controls(self.layout, context)
+
+
+class UNDERPAINT_PT_view3d_maps(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Control Maps"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        maps.section(self.layout, context)
 
 
 class UNDERPAINT_PT_view3d_settings(_SidebarPanel, bpy.types.Panel):
@@ -84,6 +92,7 @@ register, unregister = of_classes(
     (
         UNDERPAINT_PT_view3d,
         UNDERPAINT_PT_view3d_controls,
+        UNDERPAINT_PT_view3d_maps,
         UNDERPAINT_PT_view3d_settings,
         UNDERPAINT_PT_view3d_history,
         UNDERPAINT_PT_view3d_texture,

@@ -10,11 +10,11 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from underpaint.addon import backend_state, images, operators_backend, preferences
+from underpaint.addon import backend_state, callbacks, images, operators_backend, preferences, properties
 from underpaint.addon.backend_state import BackendState
 from underpaint.addon.install import Progress, Stage
 from underpaint.addon.job_state import JobState
-from underpaint.addon.ui import image_editor, lists, menus, render_properties, sections, view3d
+from underpaint.addon.ui import image_editor, lists, menus, render_properties, sections, segmentation, view3d
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest
 from underpaint.protocol.sources import PosePass
@@ -44,7 +44,7 @@ class CheckingLayout:
                 module, _, operator = given["operator"].partition(".")
                 rna = getattr(getattr(bpy.ops, module), operator).get_rna_type()
                 return SimpleNamespace(**{item.identifier: None for item in rna.properties})
-            return CheckingLayout(self.told)
+            return (CheckingLayout(self.told),) * 2 if name == "panel" else CheckingLayout(self.told)
 
         return call
 
@@ -85,7 +85,8 @@ def _context(scene: Any, **more: Any) -> Any:
 
 def _drawn(panel: Any, context: Any) -> str:
     told: list[str] = []
-    panel.draw(SimpleNamespace(layout=CheckingLayout(told)), context)
+    own = {name: getattr(panel, name) for name in ("thing",) if hasattr(panel, name)}
+    panel.draw(SimpleNamespace(layout=CheckingLayout(told), **own), context)
     return "\n".join(told)
 
 
@@ -109,17 +110,40 @@ def result(scene: Any) -> Any:
     return images.new_result(np.zeros((8, 16, 3), np.uint8), request)
 
 
-@pytest.mark.parametrize("controls", [0, 1, 3])
-@pytest.mark.parametrize("module", [render_properties, view3d, image_editor, menus])
-def test_every_panel_draws(scene: Any, result: Any, module: Any, controls: int) -> None:
-    for kind in ("CANNY", "DEPTH", "OPENPOSE")[:controls]:
+@pytest.mark.parametrize("kinds", [(), ("CANNY",), ("DEPTH", "INPAINT", "OPENPOSE")])
+@pytest.mark.parametrize("module", [render_properties, view3d, image_editor, menus, segmentation])
+def test_every_panel_draws(scene: Any, result: Any, module: Any, kinds: tuple[str, ...]) -> None:
+    for kind in kinds:
         bpy.ops.underpaint.control_add(kind=kind)
     scene.underpaint.active_control = 0
-    context = _context(scene, space_data=SimpleNamespace(image=result))
+    cube = scene.objects["Cube"]
+    context = _context(
+        scene,
+        space_data=SimpleNamespace(image=result, type="IMAGE_EDITOR"),
+        view_layer=scene.view_layers[0],
+        object=cube,
+        material=cube.active_material,
+        collection=cube.users_collection[0],
+    )
     panels = _panels(module)
     assert panels
     for panel in panels:
         _drawn(panel, context)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, *_ in properties.KINDS])
+def test_every_kind_of_control_shows_its_own_choices(scene: Any, kind: str) -> None:
+    bpy.ops.underpaint.control_add(kind=kind)
+    item = scene.underpaint.controls[0]
+    context = _context(scene)
+    from_scene = _drawn(view3d.UNDERPAINT_PT_view3d_controls, context)
+    assert "Control Map" in from_scene
+    item.image = bpy.data.images.new("photo", 8, 8)
+    for detector, *_ in callbacks.detector_items(item, None):
+        item.detector = detector
+        assert _drawn(view3d.UNDERPAINT_PT_view3d_controls, context)
+    item.image_is = "MAP"
+    assert "Control Map" not in _drawn(view3d.UNDERPAINT_PT_view3d_controls, context).splitlines()
 
 
 def test_the_render_panels_are_there_for_our_engine_alone(scene: Any) -> None:

@@ -1,0 +1,303 @@
+"""A control of the scene's list as plain Python, and what its ControlNet is shown of a capture."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from ..protocol.ade20k import class_of
+from ..protocol.arrays import AnyArray, ArrayRef, Int32Array, UInt8Array
+from ..protocol.checks import DETECTORS, SOURCES
+from ..protocol.errors import InvalidRequest, MissingControlImage
+from ..protocol.options import (
+    DepthOptions,
+    DetectorOptions,
+    LineOptions,
+    NormalEncoding,
+    NormalOptions,
+    Options,
+    PictureOptions,
+    PoseOptions,
+    SegmentationOptions,
+)
+from ..protocol.request import Control, ControlKind
+from ..protocol.sources import (
+    DepthPass,
+    Detector,
+    InpaintPass,
+    LinesPass,
+    NormalPass,
+    Photo,
+    PicturePass,
+    PosePass,
+    ReadyMap,
+    SegmentationPass,
+    Source,
+)
+from . import kinds, pixels, segmentation
+from .capture import Capture, Wants
+
+Upload = Callable[[AnyArray], ArrayRef]
+
+_OPTIONS: dict[type[Source], type[Options] | None] = {
+    DepthPass: DepthOptions,
+    NormalPass: NormalOptions,
+    PosePass: PoseOptions,
+    LinesPass: LineOptions,
+    SegmentationPass: SegmentationOptions,
+    PicturePass: PictureOptions,
+    InpaintPass: PictureOptions,
+    Photo: DetectorOptions,
+    ReadyMap: None,
+}
+
+
+DETECTOR_OPTIONS: dict[Detector, tuple[str, ...]] = {
+    Detector.CANNY: ("thresholds",),
+    Detector.HED: ("safe",),
+    Detector.PIDINET: ("safe",),
+    Detector.LINEART: ("coarse",),
+    Detector.MLSD: ("score", "distance"),
+    Detector.OPENPOSE: ("hands", "face"),
+    Detector.DWPOSE: ("hands", "face"),
+    Detector.SHUFFLE: ("seed",),
+}
+"""What each detector lets choose beside the resolution, as the settings are called."""
+
+
+class ImageIs(Enum):
+    """What an image shows that a control is given."""
+
+    PHOTO = "photo"  # a picture; a detector finds the control in it, where the kind asks for one
+    MAP = "map"  # what the ControlNet expects, as it is
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlSettings:
+    """One row of the controls list, without any reference to Blender's data."""
+
+    kind: ControlKind
+    image: UInt8Array | None = None  # (height, width, 3) sRGB, row 0 at the top; None takes the scene
+    image_is: ImageIs = ImageIs.PHOTO
+    detector: Detector | None = None  # for a photo; None is the usual one
+    mask: UInt8Array | None = None  # inpaint: (height, width), 255 is painted anew; any size
+    mask_objects: frozenset[str] | None = None  # inpaint, without a mask: what is painted anew, by `name_full`
+    background: int | None = None  # segmentation: the ADE20K class of what no surface covers
+    options: Options | None = None  # as `protocol.options`; None is every default
+    controlnet: str = ""
+    conditioning_scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.image is None and self.image_is is ImageIs.MAP:
+            raise MissingControlImage(kind=kinds.label_of(self.kind.name))
+        if self.kind is ControlKind.INPAINT and self.needs_mask and self.mask is None and not self.mask_objects:
+            raise InvalidRequest(
+                reason="the Inpaint control has no mask; choose an object or a collection to paint anew, or an image"
+            )
+
+    @property
+    def needs_mask(self) -> bool:
+        return self.image_is is not ImageIs.MAP
+
+    @property
+    def wants(self) -> Wants:
+        """What the capture has to hold for this control, beside depth and normals."""
+        scene = self.image is None
+        masked = self.kind is ControlKind.INPAINT and self.mask_objects is not None and self.needs_mask
+        return Wants(
+            ids=masked or (scene and (self.kind in kinds.LINES or self.kind is ControlKind.SEGMENTATION)),
+            beauty=scene and self.kind in kinds.PICTURES,
+        )
+
+
+def from_item(item: Any) -> ControlSettings:
+    """A row of the scene's list. Raises InvalidArray or InvalidRequest for what can't be used of it."""
+    kind = ControlKind[item.kind]
+    image = None if item.image is None else pixels.pixels_of(item.image)
+    is_map = image is not None and item.image_is == "MAP"
+    settings: dict[str, Any] = {
+        "kind": kind,
+        "image": image,
+        "image_is": ImageIs.MAP if is_map else ImageIs.PHOTO,
+        "options": _options(item, kind, has_image=image is not None, is_map=is_map),
+        "controlnet": item.controlnet,
+        "conditioning_scale": item.conditioning_scale,
+        "start": item.start,
+        "end": item.end,
+    }
+    if image is not None and not is_map and kind in DETECTORS and kind not in kinds.PICTURES:
+        settings["detector"] = None if item.detector in ("AUTO", "") else Detector[item.detector]
+    if kind is ControlKind.INPAINT and not is_map:
+        settings |= _mask(item)
+    if kind is ControlKind.SEGMENTATION:
+        settings["background"] = _background(item)
+    return ControlSettings(**settings)
+
+
+def options_of(item: Any) -> type[Options] | None:
+    """The kind of options that count for a row of the scene's list, for panels."""
+    kind = ControlKind[item.kind]
+    is_map = item.image is not None and item.image_is == "MAP"
+    return _options_type(kind, has_image=item.image is not None, is_map=is_map)
+
+
+def detector_of(item: Any) -> Detector:
+    """The detector of a row of the scene's list that has a photo."""
+    return DETECTORS[ControlKind[item.kind]][0] if item.detector in ("AUTO", "") else Detector[item.detector]
+
+
+def problem_of(item: Any) -> str:
+    """What stands between a row of the scene's list and its map, and what to do; "" where nothing is known."""
+    problems = [pixels.problem_of(image) for image in (item.image, item.mask_image) if image is not None]
+    if item.kind == "INPAINT" and not (item.image is not None and item.image_is == "MAP"):
+        problems.append(_mask_problem(item))
+    background = item.segmentation.background if item.kind == "SEGMENTATION" and item.image is None else ""
+    if background and class_of(background) is None:
+        problems.append(f'"{background}" is none of ADE20K\'s 150 classes: choose another background')
+    return next(filter(None, problems), "")
+
+
+def control(
+    settings: ControlSettings, capture: Capture, classes: "segmentation.Classes | None", upload: Upload
+) -> Control:
+    """The control of a request; `classes` are needed for segmentation alone."""
+    source = _source(settings, capture, classes, upload)
+    return Control(
+        kind=settings.kind,
+        source=source,
+        options=settings.options,
+        controlnet=settings.controlnet,
+        conditioning_scale=settings.conditioning_scale,
+        start=settings.start,
+        end=settings.end,
+    )
+
+
+# ------------------------------------------------------------------------------------------ sources
+
+
+def _source(
+    settings: ControlSettings, capture: Capture, classes: "segmentation.Classes | None", upload: Upload
+) -> Source:
+    kind, image = settings.kind, settings.image
+    if image is not None and settings.image_is is ImageIs.MAP:
+        return ReadyMap(image=upload(image))
+    if kind in kinds.PICTURES:
+        return _picture(settings, capture, upload)
+    if image is not None:
+        return Photo(image=upload(image), detector=settings.detector or DETECTORS[kind][0])
+    if kind is ControlKind.DEPTH or _is_midas(settings.options):
+        return DepthPass(metres=upload(capture.depth_m), projection=capture.camera.projection)
+    if kind is ControlKind.NORMAL:
+        return NormalPass(normal_camera=upload(capture.normal_camera))
+    if kind is ControlKind.OPENPOSE:
+        return PosePass(people=capture.people)
+    object_ids, material_ids = _ids(capture)
+    if kind is ControlKind.SEGMENTATION:
+        assert classes is not None
+        indices, segments = segmentation.segments(
+            object_ids, capture.object_names, material_ids, capture.material_names, classes
+        )
+        return SegmentationPass(indices=upload(indices), segments=segments, background=settings.background)
+    return LinesPass(
+        metres=upload(capture.depth_m),
+        normal_camera=upload(capture.normal_camera),
+        objects=upload(object_ids),
+        materials=upload(material_ids),
+        camera=capture.camera,
+    )
+
+
+def _picture(settings: ControlSettings, capture: Capture, upload: Upload) -> Source:
+    image = settings.image
+    if image is None:
+        image = capture.beauty
+        assert image is not None, "the capture was made without the beauty pass that this control wants"
+    if settings.kind is not ControlKind.INPAINT:
+        return PicturePass(image=upload(image))
+    mask = settings.mask
+    if mask is None:
+        assert settings.mask_objects is not None
+        chosen = [number for number, name in enumerate(capture.object_names, 1) if name in settings.mask_objects]
+        mask = np.where(np.isin(_ids(capture)[0], chosen), np.uint8(255), np.uint8(0))
+    return InpaintPass(image=upload(image), mask=upload(_fitted(mask, image.shape[:2])))
+
+
+def _ids(capture: Capture) -> tuple[Int32Array, Int32Array]:
+    assert capture.object_ids is not None, "the capture was made without the ids that this control wants"
+    assert capture.material_ids is not None
+    return capture.object_ids, capture.material_ids
+
+
+def _fitted(mask: UInt8Array, shape: tuple[int, ...]) -> UInt8Array:
+    """A mask at another size, nearest: it says yes or no."""
+    if mask.shape == shape:
+        return mask
+    rows, columns = (
+        (np.arange(wanted) * 2 + 1) * have // (wanted * 2) for have, wanted in zip(mask.shape, shape, strict=True)
+    )
+    return np.ascontiguousarray(mask[rows][:, columns])
+
+
+# ------------------------------------------------------------------------------------------ reading rows
+
+
+def _options_type(kind: ControlKind, *, has_image: bool, is_map: bool) -> type[Options] | None:
+    if is_map:
+        return None
+    if has_image and kind not in kinds.PICTURES:
+        return DetectorOptions
+    return _OPTIONS[SOURCES[kind][0]]
+
+
+def _options(item: Any, kind: ControlKind, *, has_image: bool, is_map: bool) -> Options | None:
+    from . import option_settings  # its registration needs Blender's property system
+
+    chosen = _options_type(kind, has_image=has_image, is_map=is_map)
+    return None if chosen is None else option_settings.read(item, chosen)
+
+
+def _is_midas(options: Options | None) -> bool:
+    return isinstance(options, NormalOptions) and options.encoding is NormalEncoding.MIDAS
+
+
+def _mask(item: Any) -> dict[str, Any]:
+    problem = _mask_problem(item)
+    if problem:
+        raise InvalidRequest(reason=f"the Inpaint control has no mask. {problem}")
+    if item.mask_from == "ALPHA":
+        return {"mask": 255 - pixels.alpha_of(item.image)}
+    if item.mask_from == "IMAGE":
+        return {"mask": pixels.brightness_of(item.mask_image)}
+    chosen = [] if item.mask_object is None else [item.mask_object]
+    if item.mask_collection is not None:
+        chosen += item.mask_collection.all_objects
+    return {"mask_objects": frozenset(thing.name_full for thing in chosen)}
+
+
+def _mask_problem(item: Any) -> str:
+    if item.mask_from == "OBJECTS":
+        if item.mask_object is None and item.mask_collection is None:
+            return "Choose an object or a collection that is painted anew"
+        if item.mask_object is None and not len(item.mask_collection.all_objects):
+            return f'The collection "{item.mask_collection.name}" is empty: choose another'
+    elif item.mask_from == "IMAGE":
+        if item.mask_image is None:
+            return "Choose a mask image: white is painted anew"
+    elif item.image is None:
+        return "Choose an image whose transparent parts are painted anew"
+    elif item.image.channels < 4 or item.image.alpha_mode == "NONE":
+        return f'"{item.image.name}" has no alpha channel: choose another image, or another mask'
+    return ""
+
+
+def _background(item: Any) -> int | None:
+    name = item.segmentation.background
+    number = class_of(name)
+    if name and number is None:
+        raise InvalidRequest(reason=f'"{name}" is none of ADE20K\'s 150 classes; choose another background')
+    return number
