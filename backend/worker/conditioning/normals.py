@@ -18,7 +18,8 @@ _SIGNS: dict[NormalEncoding, tuple[int, int, int]] = {
     NormalEncoding.OPENGL: (1, 1, 1),
     NormalEncoding.DIRECTX: (1, -1, 1),
 }
-_STEEPNESS = 1000.0  # what dpt_hybrid's disparity spans, about: its Sobel slopes are set against a constant 2 pi
+_CONSTANT_Z = np.float32(2 * math.pi)
+_STEEPNESS = 1000.0  # what dpt_hybrid's raw disparity spans, about: transformers' test of it expects 560 for a corner
 
 
 def normal_map(normal_camera: Float32Array, convention: NormalConvention, options: NormalOptions) -> UInt8Array:
@@ -33,13 +34,14 @@ def normal_map(normal_camera: Float32Array, convention: NormalConvention, option
     signs = _SIGNS.get(encoding)
     if signs is None:
         raise InvalidRequest(reason="normals of the midas encoding are slopes of the disparity and want a DepthPass")
-    length = np.sqrt(np.einsum("hwc,hwc->hw", normal_camera, normal_camera))[:, :, None]
-    surface = (length > _NO_SURFACE) & np.isfinite(length)
+    length = np.sqrt(np.einsum("hwc,hwc->hw", normal_camera, normal_camera))
+    surface = (length > _NO_SURFACE) & (length < np.inf)
+    encoded = np.empty(normal_camera.shape, np.uint8)
     scale = np.divide(np.float32(127.5), length, out=np.zeros_like(length), where=surface)
-    with np.errstate(invalid="ignore"):  # what isn't finite is background and is overwritten
-        colour = normal_camera * (scale * np.asarray(signs, np.float32))
-    colour += 128.0  # 127.5, and a half to round
-    encoded = np.where(surface, np.clip(colour, 0, 255), np.asarray(convention.background, np.float32)).astype(np.uint8)
+    for channel, sign in enumerate(signs):  # a channel at a time is three times as fast as all of them
+        with np.errstate(invalid="ignore"):  # what isn't finite is background and is overwritten
+            encoded[:, :, channel] = _to_byte(normal_camera[:, :, channel] * scale, sign)
+    encoded[~surface] = convention.background
     return _swapped(encoded) if options.swap_red_blue else encoded
 
 
@@ -66,12 +68,20 @@ def slope_map(
     # A slope is a difference between neighbouring pixels: the same surface has half of it at twice the size.
     steepness = _STEEPNESS * min(height, width) / 512
     slopes = [cv2.Sobel(disparity, cv2.CV_32F, *order, ksize=3) * steepness for order in ((1, 0), (0, 1))]
-    x, y = (np.where(disparity < threshold, 0, slope) for slope in slopes)
-    z = np.full_like(disparity, 2 * math.pi)
-    vectors = np.stack((z, y, x), axis=2)
-    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    encoded = np.clip(vectors * 127.5 + 127.5, 0, 255).astype(np.uint8)
+    x, y = (np.where(disparity < threshold, np.float32(0), slope) for slope in slopes)
+    scale = np.float32(127.5) / np.sqrt(x * x + y * y + np.float32(_CONSTANT_Z**2))
+    encoded = np.empty((height, width, 3), np.uint8)
+    for channel, component in enumerate((_CONSTANT_Z, y, x)):
+        encoded[:, :, channel] = component * scale + np.float32(127.5)  # cut off and not rounded, as the annotator does
     return _swapped(encoded) if options.swap_red_blue else encoded
+
+
+def _to_byte(component: Float32Array, sign: int) -> Float32Array:
+    """-127.5..127.5 to 0..255 in place, half a step up for the cut to an integer that follows."""
+    if sign < 0:
+        np.negative(component, out=component)
+    component += np.float32(128)
+    return np.clip(component, 0, 255, out=component)
 
 
 def _swapped(image: UInt8Array) -> UInt8Array:
