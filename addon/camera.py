@@ -2,21 +2,26 @@
 
 from typing import Any
 
+import numpy as np
+
 from ..protocol.checks import check_size
-from ..protocol.errors import NoCamera, PanoramicCamera, StereoRender
+from ..protocol.errors import BrokenCamera, NoCamera, PanoramicCamera, ReversedClip, StereoRender
 from ..protocol.geometry import Camera, Extent, Projection
 
 
 def check(scene: Any) -> Extent:
     """The frame's size, once the scene is seen to be one that can be painted.
 
-    Raises NoCamera, PanoramicCamera, StereoRender or InvalidSize, before any work is done.
+    Raises NoCamera, PanoramicCamera, ReversedClip, StereoRender or InvalidSize, before any work is done.
     """
     camera = scene.camera
     if camera is None or camera.type != "CAMERA":
         raise NoCamera(scene=scene.name)
     if camera.data.type not in ("PERSP", "ORTHO"):  # PANO, and CUSTOM since 5.0
         raise PanoramicCamera(camera=camera.name)
+    start, end = camera.data.clip_start, camera.data.clip_end
+    if not start < end:
+        raise ReversedClip(camera=camera.name, start=f"{start:g}", end=f"{end:g}")
     if scene.render.use_multiview:
         raise StereoRender()
     extent = frame(scene)
@@ -36,7 +41,10 @@ def frame(scene: Any) -> Extent:
 
 
 def protocol_camera(scene: Any, depsgraph: Any) -> Camera:
-    """The scene's camera for its frame, with lens shift, sensor fit and pixel aspect worked in."""
+    """The scene's camera for its frame, with lens shift, sensor fit and pixel aspect worked in.
+
+    Raises BrokenCamera where that is no camera that could see anything.
+    """
     camera = scene.camera.evaluated_get(depsgraph)
     extent, render = frame(scene), scene.render
     projection = camera.calc_matrix_camera(
@@ -54,6 +62,9 @@ def protocol_camera(scene: Any, depsgraph: Any) -> Camera:
         kind = Projection.PERSPECTIVE
         off_x, off_y = -projection[0][2], -projection[1][2]  # divided by w = -z
     world_from_camera = camera.matrix_world.normalized()  # renderers ignore the camera's scale
+    numbers = [*(value for row in (*world_from_camera, *projection) for value in row)]
+    if not np.isfinite(numbers).all() or abs(world_from_camera.determinant()) < 0.5 or not projection[0][0]:
+        raise BrokenCamera(camera=camera.name)
     return Camera(
         projection=kind,
         fx_px=projection[0][0] * half_width,

@@ -1,58 +1,25 @@
 """What a scene looks like to a ControlNet, in physical quantities, and the way to get it outside F12."""
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 import bpy
-import numpy as np
 
-from ..protocol.arrays import Float32Array, Int32Array, UInt8Array
+from ..protocol.arrays import UInt8Array
 from ..protocol.checks import check_size
-from ..protocol.errors import NoCamera, SceneError, UnmappedRig
-from ..protocol.geometry import Camera, Extent
-from ..protocol.sources import Person
-from . import camera as cameras
-from . import identity, passes, pose
-from .identity import Identities
+from ..protocol.errors import JobCancelled, NoCamera, NothingInView, NothingRendered, SceneError, UnmappedRig
+from ..protocol.geometry import Extent
+from . import pose
+from .camera import check
+from .conversion import Capture, convert
 from .passes import NOTHING_MORE, Wants
 
-__all__ = ["Capture", "Order", "People", "Wants", "capture", "convert", "observe", "orders"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Capture:
-    """One frame's geometry as its camera sees it. Row 0 of every array is at the top.
-
-    What is None was not asked for.
-    """
-
-    width: int
-    height: int
-    depth_m: Float32Array  # (height, width), along the view axis; +inf where nothing is hit
-    normal_camera: Float32Array  # (height, width, 3): x right, y up, z to the viewer; 0 where nothing is hit
-    position_m: Float32Array  # (height, width, 3) in world space; 0 where nothing is hit
-    alpha: Float32Array  # (height, width): 1 where something is hit, 0 where nothing is
-    object_ids: Int32Array | None = None  # (height, width): 0 where nothing is hit, else 1 + the place in the names
-    object_names: tuple[str, ...] = ()  # every object that could be seen, as `name_full`; of instances, the original
-    material_ids: Int32Array | None = None  # likewise; 0 also where an object has no material
-    material_names: tuple[str, ...] = ()
-    uv: Float32Array | None = None  # (height, width, 2) of the active UV map; 0 where there is none
-    motion_px: Float32Array | None = None
-    """(height, width, 4): how far each point is, in pixels with y down, from where it is one frame earlier (x, y)
-    and one frame later (x, y) on the picture."""
-    beauty: UInt8Array | None = None  # (height, width, 3) sRGB: the scene as Cycles renders it, in the Standard view
-    camera: Camera
-    people: tuple[Person, ...]
-    capture_ms: float
-    convert_ms: float
-
-    @property
-    def extent(self) -> Extent:
-        return Extent(width=self.width, height=self.height)
+__all__ = ["Capture", "Order", "People", "Wants", "capture", "convert", "depth_range", "observe", "orders"]
 
 
 class People(Enum):
@@ -68,8 +35,9 @@ class Order:
     """A scene for which the engine shall deliver a capture, or the error, instead of a picture."""
 
     people: "People"
-    wants: Wants
+    wants: Wants  # with the beauty among them, the beauty is all that is delivered
     read: Callable[[Any], None] | None = None  # is given the depsgraph, evaluated for rendering, to read from it
+    beauty: UInt8Array | None = None
     result: Capture | None = None
     error: Exception | None = None
 
@@ -83,48 +51,113 @@ def capture(
     view_layer: Any = None,
     *,
     camera: Any = None,
+    frame: float | None = None,
     extent: Extent | None = None,
     people: People = People.REQUIRED,
     wants: Wants = NOTHING_MORE,
     read: Callable[[Any], None] | None = None,
 ) -> Capture:
-    """The scene's current frame, for the main thread; blocks for the time of a one-sample render.
+    """One frame of the scene, for the main thread; blocks for the time of a one-sample render.
 
-    `camera` is the object to look through and `extent` the size, instead of the scene's own. Renders a
-    copy of the scene, whose objects are shared and not touched, and removes the copy. What the user's
-    Render Result shows stays: the last of its slots is used. Raises NoCamera, PanoramicCamera,
-    StereoRender, InvalidSize or UnmappedRig. `read` is called with the depsgraph as it is rendered
-    (modifiers at their render levels); what it raises is raised here.
+    `camera` is the object to look through, `frame` the time, with its fraction as subframe, and `extent`
+    the size, instead of the scene's own. Renders a copy of the scene, whose objects are shared and not
+    touched, and removes the copy; the scene's current frame stays. What the user's Render Result shows
+    stays: the last of its slots is used. Render regions are left out. `read` is called with the depsgraph
+    as it is rendered (modifiers at their render levels); what it raises is raised here.
+
+    Raises NoCamera, PanoramicCamera, ReversedClip, BrokenCamera, StereoRender, InvalidSize, UnmappedRig, or
+    NothingRendered; JobCancelled where the user stops the render.
     """
     if extent is not None:
         check_size(extent)  # Blender's own fields would take the nearest that they can hold
     layer = _layer_name(scene, view_layer)
     copy = scene.copy()
-    order = Order(people=people, wants=wants, read=read)
     try:
+        _set_frame(copy, frame)
         if camera is not None:
             copy.camera = camera
             copy.timeline_markers.clear()  # a marker's camera would win
         if extent is not None:
             copy.render.resolution_x, copy.render.resolution_y = extent.width, extent.height
             copy.render.resolution_percentage = 100
-        cameras.check(copy)
+        check(copy)
         _only_geometry(copy, layer)
-        orders[copy.name] = order
-        with _last_slot():
-            bpy.ops.render.render(scene=copy.name)
+        picture = None
+        if wants.beauty:
+            began = time.perf_counter()
+            picture = _fulfilled(copy, Order(people=People.LEFT_OUT, wants=wants)).beauty
+            beauty_ms = (time.perf_counter() - began) * 1e3
+        result = _fulfilled(copy, Order(people=people, wants=replace(wants, beauty=False), read=read)).result
     except NoCamera as error:  # that of the copy
         raise NoCamera(scene=scene.name) from error
+    finally:
+        bpy.data.scenes.remove(copy)
+    assert result is not None
+    if picture is not None:
+        result = replace(result, beauty=picture, capture_ms=result.capture_ms + beauty_ms)
+    return result
+
+
+def depth_range(
+    scene: Any,
+    view_layer: Any = None,
+    *,
+    frames: Iterable[float] | None = None,
+    cameras: Sequence[Any] | None = None,
+    extent: Extent | None = None,
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[float, float]:
+    """The nearest and the farthest depth in metres that any of the cameras sees at any of the frames.
+
+    What a locked depth range needs, for an animation or several views. `frames` may have fractions; without
+    them the current frame is taken, without `cameras` the scene's own. Every frame is rendered as `capture`
+    does it, and the scene's current frame stays. `progress` hears the fraction that is done. The far end is
+    always beyond the near one. Raises what `capture` raises, NothingInView, or JobCancelled soon after
+    `cancelled()` turned true.
+    """
+    views = [(frame, camera) for frame in (frames if frames is not None else [None]) for camera in cameras or [None]]
+    near_m, far_m = math.inf, -math.inf
+    for done, (frame, camera) in enumerate(views):
+        if cancelled is not None and cancelled():
+            raise JobCancelled()
+        seen = capture(scene, view_layer, camera=camera, frame=frame, extent=extent, people=People.LEFT_OUT)
+        depths = seen.depth_m[seen.alpha > 0]
+        if depths.size:
+            near_m, far_m = min(near_m, float(depths.min())), max(far_m, float(depths.max()))
+        if progress is not None:
+            progress((done + 1) / len(views))
+    if far_m < near_m:
+        raise NothingInView()
+    return (near_m, far_m) if near_m < far_m else (near_m * 0.999, far_m * 1.001)
+
+
+def _fulfilled(copy: Any, order: Order) -> Order:
+    orders[copy.name] = order
+    try:
+        with _last_slot():
+            state = bpy.ops.render.render(scene=copy.name)
     except RuntimeError as error:  # what the engine reported, whose own error says more; else why Blender refused
         if order.error is None:
             raise SceneError(reason=str(error).strip()) from error
     finally:
-        orders.pop(copy.name, None)
-        bpy.data.scenes.remove(copy)
+        del orders[copy.name]
     if order.error is not None:
         raise order.error
-    assert order.result is not None
-    return order.result
+    if order.result is None and order.beauty is None:  # the engine stops without a word where the user stops it
+        raise JobCancelled() if "CANCELLED" in state else NothingRendered()
+    return order
+
+
+def _set_frame(copy: Any, frame: float | None) -> None:
+    """Put a scene's copy at another time, and behind the camera that a marker binds there."""
+    if frame is None:
+        return
+    copy.frame_current, copy.frame_subframe = math.floor(frame), frame - math.floor(frame)
+    bound = [(marker.frame, marker.camera) for marker in copy.timeline_markers if marker.camera is not None]
+    bound.sort(key=lambda pair: pair[0])
+    if bound:
+        copy.camera = next((camera for at, camera in reversed(bound) if at <= frame), bound[0][1])
 
 
 def observe(depsgraph: Any, people: People) -> pose.Observed | None:
@@ -153,54 +186,6 @@ def _last_slot() -> Iterator[None]:
         yield
     finally:
         slots.active_index = active
-
-
-def convert(
-    raw: passes.RawPasses,
-    camera: Camera,
-    observed: pose.Observed | None,
-    identities: Identities | None,
-    *,
-    extent: Extent,
-    capture_ms: float,
-) -> Capture:
-    """Blender's buffers as physical quantities: background infinite, normals in camera space, rows top-down."""
-    began = time.perf_counter()
-    frame = raw.frame
-    depth, normal = frame[passes.DEPTH.name][::-1, :, 0], frame[passes.NORMAL.name][::-1]
-    hit = (depth < passes.BACKGROUND_M) | normal.any(axis=-1)
-    depth_m = np.where(hit, depth, np.float32(np.inf))
-    people = () if observed is None else pose.people(observed, camera, extent, depth_m)
-    ids: dict[str, Any] = {}
-    if identities is not None:
-        for sort, names, rank, index in (
-            ("object", identities.objects, passes.OBJECTS, passes.OBJECT_INDEX),
-            ("material", identities.materials, passes.MATERIALS, passes.MATERIAL_INDEX),
-        ):
-            numbers = identity.decode(frame[rank.name][::-1], frame[index.name][::-1, :, 0], names)
-            ids |= {f"{sort}_ids": np.where(hit, numbers, 0), f"{sort}_names": names.full}
-    return Capture(
-        width=extent.width,
-        height=extent.height,
-        depth_m=depth_m,
-        normal_camera=_to_camera_space(normal, camera),
-        position_m=np.ascontiguousarray(frame[passes.POSITION.name][::-1]),
-        alpha=hit.astype(np.float32),
-        **ids,
-        camera=camera,
-        people=people,
-        capture_ms=capture_ms,
-        convert_ms=(time.perf_counter() - began) * 1e3,
-    )
-
-
-def _to_camera_space(normal_world: Float32Array, camera: Camera) -> Float32Array:
-    """Unit normals; Cycles gives them in world space. For row vectors, n_world @ R is R^T n_world."""
-    rotation = np.array(camera.world_from_camera, np.float32).reshape(4, 4)[:3, :3]
-    normal = normal_world.reshape(-1, 3) @ rotation
-    length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    np.divide(normal, length, out=normal, where=length > 0)
-    return normal.reshape(normal_world.shape)
 
 
 def _layer_name(scene: Any, view_layer: Any) -> str:

@@ -16,6 +16,16 @@ def scene_linear(picture: UInt8Array) -> Float32Array:
     return linear if to_scene is None else linear @ to_scene
 
 
+def standard(linear: Float32Array) -> UInt8Array:
+    """Scene-linear colours (..., 3) as the Standard view shows them: uint8 sRGB; what is not a number is black."""
+    to_scene = _scene_from_rec709()
+    if to_scene is not None:
+        linear = linear @ np.linalg.inv(to_scene)
+    linear = np.clip(np.nan_to_num(linear), 0.0, 1.0)
+    encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255.0).astype(np.uint8)
+
+
 def shows_exactly(scene: Any) -> bool:
     """Whether the render window and saved files show a render's sRGB bytes unchanged.
 

@@ -6,7 +6,8 @@
     |     MissingControlImage
     |- SceneError          the Blender scene lacks something
     |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, ReversedClip, BrokenCamera,
-    |     BeautyNeedsWholeFrame, NothingRendered, NoArmature, UnmappedRig, NothingSelected, NoUVMap, NotInView, NotEditable, NoPicture
+    |     BeautyNeedsWholeFrame, BeautyNeedsPersistentData, NothingRendered, NothingInView,
+    |     NoArmature, UnmappedRig, NothingSelected, NoUVMap, NotInView, NotEditable, NoPicture
     |- BackendError        no conversation with the backend
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
     |     InstallFailed, InstallOffline, InstallNeedsSpace
@@ -149,6 +150,22 @@ class BeautyNeedsWholeFrame(SceneError):
     sentence = (
         "A control made from the rendered scene needs the whole frame. "
         "Switch off Render Region in Output > Format, or press Generate, which leaves regions out."
+    )
+
+
+class NothingInView(SceneError):
+    code = "nothing_in_view"
+    sentence = (
+        "The camera sees no surface, so every control from the scene would be blank. Point it at something that is "
+        "shown in renders, within the camera's clip range, and whose coordinates are finite numbers."
+    )
+
+
+class BeautyNeedsPersistentData(SceneError):
+    code = "beauty_needs_persistent_data"
+    sentence = (
+        "A control made from the rendered scene needs Persistent Data when Blender runs without a window. "
+        "Switch it on in Render > Performance > Final Render, or call underpaint.generate(), which does without."
     )
 
 
