@@ -21,12 +21,13 @@ SIZE = Extent(width=64, height=64)
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the embedded checkpoint, and `sdxl` with a depth ControlNet beside it."""
-    from worker_sdxl import build_sdxl  # here, for it imports diffusers
+    """A models folder with the embedded checkpoint, and `sdxl` with a depth ControlNet and two unions beside it."""
+    from worker_sdxl import build_sdxl, build_unions  # here, for it imports diffusers
 
     folder = tmp_path_factory.mktemp("models")
     embedded.checkpoint(folder)
     build_sdxl(folder / "sdxl", folder / "sdxl-depth")
+    build_unions(folder, folder / "sdxl")
     return folder
 
 

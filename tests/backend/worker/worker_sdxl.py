@@ -12,6 +12,35 @@ from underpaint.backend.worker.models.embedded_tokenizer import END_ID, START_ID
 _WIDTH = 32  # of each text encoder; both side by side are the cross-attention's text
 
 
+UNION_MODES = {"sdxl-union": 6, "sdxl-promax": 8}
+
+
+def build_unions(models: Path, checkpoint: Path) -> None:
+    """Write a small union net of each kind that xinsir made, as diffusers lays them out."""
+    unet = diffusers.UNet2DConditionModel.from_pretrained(checkpoint / "unet")
+    kept = (
+        "down_block_types", "block_out_channels", "layers_per_block", "transformer_layers_per_block",
+        "attention_head_dim", "norm_num_groups", "cross_attention_dim", "use_linear_projection",
+        "addition_embed_type", "addition_time_embed_dim", "projection_class_embeddings_input_dim",
+    )  # fmt: skip
+    for name, modes in UNION_MODES.items():
+        torch.manual_seed(modes)
+        net = diffusers.ControlNetUnionModel(
+            **{key: unet.config[key] for key in kept},
+            conditioning_embedding_out_channels=(8, 8, 16, 16),
+            num_control_type=modes,
+            num_trans_channel=32,
+            num_trans_head=4,
+            num_proj_channel=32,
+        )
+        for key, weight in net.named_parameters():
+            if key.startswith(("controlnet_down_blocks", "controlnet_mid_block", "spatial_ch_projs")):
+                torch.nn.init.normal_(weight, std=0.2)  # as below
+            elif key.startswith("controlnet_cond_embedding.conv_out"):
+                torch.nn.init.normal_(weight, std=0.5)
+        net.save_pretrained(models / name)
+
+
 def build_sdxl(checkpoint: Path, controlnet: Path) -> None:
     """Write both folders."""
     torch.manual_seed(0)
