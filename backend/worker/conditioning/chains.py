@@ -61,10 +61,9 @@ _WAYS = _clear_ways()
 def _walks(padded: UInt8Array, width: int) -> list[list[int]]:
     at = np.flatnonzero(padded)
     steps = offsets(width)
-    near = {
-        place: [place + steps[way] for way in _WAYS[code]]
-        for place, code in zip(at.tolist(), neighbour_codes(padded.reshape(-1), at, width).tolist(), strict=True)
-    }
+    places: list[int] = at.tolist()
+    codes: list[int] = neighbour_codes(padded.reshape(-1), at, width).tolist()
+    near = {place: [place + steps[way] for way in _WAYS[code]] for place, code in zip(places, codes, strict=True)}
     walks: list[list[int]] = []
     used: set[int] = set()
 
@@ -98,6 +97,11 @@ def bends(xy_px: Float32Array, tolerance_px: float) -> Indices:
     count = len(xy_px)
     if count < 3:
         return np.arange(count)
+    if (xy_px[0] == xy_px[-1]).all():  # a ring has no ends to begin from
+        away = xy_px - xy_px[0]
+        half = int((away * away).sum(axis=1).argmax())
+        first, second = bends(xy_px[: half + 1], tolerance_px), bends(xy_px[half:], tolerance_px)
+        return np.concatenate([first, half + second[1:]])
     kept = cv2.approxPolyDP(xy_px.reshape(-1, 1, 2), tolerance_px, closed=False).reshape(-1, 2)
     # It gives points, in order, and each is one of the chain's.
     places = [0]

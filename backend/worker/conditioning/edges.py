@@ -12,8 +12,9 @@ from ....protocol.arrays import AnyArray, UInt8Array
 from ....protocol.geometry import Camera
 from ....protocol.options import LineOptions
 from .creases import creases
+from .folds import folds
 from .relief import REFERENCE_SIDE, Mask, Pairs, pairs
-from .thinning import close_gaps, thin
+from .thinning import close_gaps, thin, without_specks
 
 
 class LineKind(IntEnum):
@@ -29,6 +30,7 @@ _BORDERS = (LineKind.SILHOUETTE, LineKind.OBJECT)
 
 _WEAK = 0.75  # of the angle: bends from here on continue a crease, but don't make one
 _BESIDE_PX = 2  # of the reference picture: a crease so close to a border is the border's own rounding
+_LASTING_PX = 16  # of the reference picture
 _GAP_PX = 3  # of the reference picture: lines that break off so close to another are continued
 
 
@@ -46,19 +48,20 @@ def find_lines(
         A border lies on the pixels of the surface in front. The rules: docs/conventions.md, "Lines".
     """
     both = list(pairs(metres, normal_camera, objects, camera))
+    scale = min(metres.shape) / REFERENCE_SIDE
     drawn: dict[LineKind, Mask] = {}
     if options.materials:
         drawn[LineKind.MATERIAL] = _borders(both, materials)
     if options.creases:
-        drawn[LineKind.CREASE] = _creases(both, metres.shape, options.crease_deg)
+        drawn[LineKind.CREASE] = _creases(both, metres.shape, options.crease_deg, scale)
     if options.objects:
         drawn[LineKind.OBJECT] = _borders(both, objects)
     if options.silhouettes:
         drawn[LineKind.SILHOUETTE] = _silhouettes(both, metres.shape)
     kinds = np.zeros(metres.shape, np.uint8)
-    scale = min(kinds.shape) / REFERENCE_SIDE
     if LineKind.CREASE in drawn:
-        drawn[LineKind.CREASE] &= ~_beside([m for k, m in drawn.items() if k in _BORDERS], kinds.shape, scale)
+        for border in (drawn[kind] for kind in _BORDERS if kind in drawn):
+            drawn[LineKind.CREASE] &= ~_around(border, _BESIDE_PX * scale) | border
     for kind, mask in drawn.items():
         kinds[mask] = kind
     reach = max(2, round(_GAP_PX * scale))
@@ -75,30 +78,39 @@ def _silhouettes(both: list[Pairs], shape: tuple[int, ...]) -> Mask:
     return mask
 
 
-def _beside(borders: list[Mask], shape: tuple[int, ...], scale: float) -> Mask:
-    """What lies next to the lines of borders, their own pixels left out."""
-    mask = np.zeros(shape, np.uint8)
-    for border in borders:
-        mask[border] = 1
-    side = 2 * max(1, round(_BESIDE_PX * scale)) + 1
-    return (np.asarray(cv2.dilate(mask, np.ones((side, side), np.uint8))) > 0) & (mask == 0)
-
-
-def _creases(both: list[Pairs], shape: tuple[int, ...], crease_deg: float) -> Mask:
+def _creases(both: list[Pairs], shape: tuple[int, ...], crease_deg: float, scale: float) -> Mask:
+    """Sharp creases, and folds where there are none. What bends less goes on from what bends enough."""
     weak = np.zeros(shape, bool)
     strong = np.zeros(shape, bool)
     for found in both:
-        for crease in creases(found, _WEAK * crease_deg):
-            columns = np.where(crease.on_first, crease.columns, crease.columns + 1)
-            sharp = crease.angle_deg >= crease_deg
-            for mask, chosen in ((weak, np.ones_like(sharp)), (strong, sharp)):
-                view = mask.T if found.transposed else mask
-                view[crease.rows[chosen], columns[chosen]] = True
-    labels = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)[1]
-    kept = np.zeros(labels.max() + 1, bool)
+        crease = creases(found, _WEAK * crease_deg)
+        columns = np.where(crease.on_first, crease.columns, crease.columns + 1)
+        enough = crease.angle_deg >= crease_deg
+        for mask, chosen in ((weak, np.ones_like(enough)), (strong, enough)):
+            view = mask.T if found.transposed else mask
+            view[crease.rows[chosen], columns[chosen]] = True
+    sharp = _hanging_on(weak, strong)
+    fold = folds(both, crease_deg, scale)
+    # A sharp crease is a fold as well, less exactly; a bevel is a sharp crease too, here and there.
+    lasting = without_specks(sharp, _LASTING_PX * scale)
+    beside = _around(lasting, _BESIDE_PX * scale)
+    folded = _hanging_on(fold.weak & ~beside, fold.strong & ~beside)
+    return lasting | folded | sharp & ~_around(folded, _BESIDE_PX * scale)
+
+
+def _hanging_on(weak: Mask, strong: Mask) -> Mask:
+    """The pixels of `weak` that are connected to one of `strong`, which are some of them."""
+    count, found = cv2.connectedComponents(weak.astype(np.uint8), connectivity=8)
+    labels = np.asarray(found, np.int32)
+    kept = np.zeros(count, bool)
     kept[labels[strong]] = True
     kept[0] = False
     return kept[labels]
+
+
+def _around(mask: Mask, reach_px: float) -> Mask:
+    side = 2 * max(1, round(reach_px)) + 1
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8))) > 0
 
 
 def _borders(both: list[Pairs], labels: AnyArray) -> Mask:

@@ -54,25 +54,47 @@ def pairs(metres: AnyArray, normal_camera: AnyArray, objects: AnyArray, camera: 
     pixel foretell its neighbour's depth.
     """
     surface = np.isfinite(metres) & (metres > 0)
-    x, y, z = (np.where(np.isfinite(part), part, 0).astype(np.float32) for part in np.moveaxis(normal_camera, 2, 0))
+    x, y, z = (_finite(part) for part in np.moveaxis(normal_camera, 2, 0))
     depth = np.where(surface, metres, 1).astype(np.float32)
     perspective = camera.projection is Projection.PERSPECTIVE
     if perspective:
         height, width = depth.shape
-        u = ((np.arange(width) + 0.5 - camera.cx_px) / camera.fx_px).astype(np.float32)
-        v = ((camera.cy_px - np.arange(height) - 0.5) / camera.fy_px).astype(np.float32)
+        u = (np.arange(width, dtype=np.float32) + np.float32(0.5 - camera.cx_px)) / np.float32(camera.fx_px)
+        v = (np.float32(camera.cy_px - 0.5) - np.arange(height, dtype=np.float32)) / np.float32(camera.fy_px)
         toward = z - x * u - y * v[:, None]
     else:
         toward = z
     # shading normals of coarse meshes may even point away from the camera
-    toward = np.maximum(toward, _GRAZING)
+    toward = np.maximum(toward, np.float32(_GRAZING))
     # with a finer picture the same step is worth more of its pixels
     step = _STEP * max(1.0, min(depth.shape) / REFERENCE_SIDE)
-    yield _pairs(depth, surface, (x, y, z), x / toward, objects, camera.fx_px, perspective, step, transposed=False)
+    yield _pairs(
+        depth,
+        surface,
+        (x, y, z),
+        np.asarray(x / toward, np.float32),
+        objects,
+        camera.fx_px,
+        perspective,
+        step,
+        transposed=False,
+    )
     flipped = (x.T, y.T, z.T)
     yield _pairs(
-        depth.T, surface.T, flipped, -y.T / toward.T, objects.T, camera.fy_px, perspective, step, transposed=True
+        depth.T,
+        surface.T,
+        flipped,
+        np.asarray(-y.T / toward.T, np.float32),
+        objects.T,
+        camera.fy_px,
+        perspective,
+        step,
+        transposed=True,
     )
+
+
+def _finite(part: AnyArray) -> Float32Array:
+    return np.where(np.isfinite(part), part, 0).astype(np.float32)
 
 
 def _pairs(

@@ -1,5 +1,7 @@
 """Lines one pixel wide: thinning that keeps what hangs together, and gaps that get closed."""
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 from ....protocol.arrays import UInt8Array
 
 Indices = NDArray[np.intp]
+LinesArray = TypeVar("LinesArray", UInt8Array, NDArray[np.bool_])
 
 
 def _tables() -> tuple[NDArray[np.bool_], UInt8Array]:
@@ -99,7 +102,8 @@ def close_gaps(kinds: UInt8Array, reach_px: int) -> UInt8Array:
     return closed
 
 
-def without_specks(kinds: UInt8Array, shortest_px: float) -> UInt8Array:
+def without_specks(lines: LinesArray, shortest_px: float) -> LinesArray:
     """Thin lines, without those that hang together over fewer than `shortest_px` pixels."""
-    _, labels, found, _ = cv2.connectedComponentsWithStats((kinds > 0).astype(np.uint8), connectivity=8)
-    return np.where((found[:, cv2.CC_STAT_AREA] >= shortest_px)[labels], kinds, np.uint8(0))
+    _, found, numbers, _ = cv2.connectedComponentsWithStats((lines > 0).astype(np.uint8), connectivity=8)
+    kept = np.asarray(numbers[:, cv2.CC_STAT_AREA], np.int32) >= shortest_px
+    return lines * kept[np.asarray(found, np.int32)]
