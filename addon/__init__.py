@@ -20,6 +20,7 @@ _MODULES = (
     "operators_maps",
     "operators_segmentation",
     "operators_results",
+    "operators_mapping",
     "ui",
     "preferences",
 )

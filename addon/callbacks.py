@@ -142,3 +142,8 @@ def show_active_result(state: Any, context: Any) -> None:
     image = bpy.data.images.get(state.result_name)
     if image is not None:
         images.show(image, context)
+
+
+def mapping_changed(point: Any, _context: Any) -> None:
+    """Let the depsgraph look at the armature again: a script that sets a property doesn't make it."""
+    point.id_data.update_tag()

@@ -1,8 +1,8 @@
 """Panels, lists and menus, the way Blender's own are built."""
 
-from . import image_editor, lists, menus, render_properties, segmentation, view3d
+from . import image_editor, lists, mapping, menus, render_properties, segmentation, view3d
 
-_MODULES = (lists, menus, render_properties, view3d, segmentation, image_editor)
+_MODULES = (lists, menus, render_properties, view3d, mapping, segmentation, image_editor)
 
 
 def register() -> None:
