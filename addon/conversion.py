@@ -75,7 +75,12 @@ def convert(
             frame[passes.MATERIALS.name], frame[passes.MATERIAL_INDEX.name][..., 0], identities.materials
         )
         objects[~hit] = materials[~hit] = 0
-    people = () if observed is None else pose.people(observed, camera, extent, depth_m)
+    people: tuple[Person, ...] = ()
+    if observed is not None:
+        known = None
+        if identities is not None:
+            known = pose.ObjectIds(indices=objects, names=identities.objects.full)
+        people = pose.people(observed, camera, extent, depth_m, known)
     uv, vector = frame.get(passes.UV.name), frame.get(passes.MOTION.name)
     return Capture(
         width=extent.width,

@@ -6,6 +6,7 @@ is a window. So nothing here makes or removes a datablock, and `render` may bloc
 
 import time
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import bpy
@@ -20,9 +21,9 @@ from ..protocol.events import Event, PreviewReady, Progress
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind
+from . import beauty, colour, identity, main_thread, passes, png
 from . import camera as cameras
 from . import capture as captures
-from . import colour, identity, main_thread, passes, png
 from .generation import Outcome, Settings, generate
 from .identity import Identities
 from .live_preview import enlarged
@@ -47,6 +48,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self._error: Exception | None = None
         self._extent: Extent | None = None
         self._has_region = False
+        self._data: Any = None  # what Cycles was reset with
         self._wants = NOTHING_MORE
         self._settings: Settings | None = None  # of the frame that is painted
         self._identities: Identities | None = None  # of this view layer, when ids are wanted
@@ -76,16 +78,19 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             if not self._strokes:
                 self._extent = cameras.check(depsgraph.scene_eval)
                 self._wants = self._wished(depsgraph)
-                passes.neutralise(depsgraph, self._wants)
-                passes.add(self, layer, self._wants)
-                self._identities = identity.number(depsgraph) if self._wants.ids else None
-                self._has_region = passes.prepare_region(self, depsgraph)
-        except UnderpaintError as error:
+                if self._wants.beauty:
+                    if depsgraph.scene.name not in captures.orders:
+                        beauty.check_both(self)
+                    beauty.prepare(depsgraph)
+                else:
+                    self._prepare(depsgraph)
+        except Exception as error:
             self._error = error
             return
         if not self.session:
             cycles_engine.create(self, data)
         cycles_engine.reset(self, data, depsgraph)
+        self._data = data
 
     def render(self, depsgraph: Any) -> None:
         """Render one view layer: its passes, and the frame's picture over them."""
@@ -101,7 +106,9 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
                 return
             if self._error is not None:
                 raise self._error
-            if order is not None:
+            if order is not None and order.wants.beauty:
+                order.beauty = beauty.render(self, depsgraph)
+            elif order is not None:
                 order.result = self._deliver(depsgraph, order)
             elif first:
                 self._paint(depsgraph, layer)
@@ -127,9 +134,23 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         """What this view layer's capture is to hold."""
         order = captures.orders.get(depsgraph.scene.name)
         if order is not None:
-            return order.wants
-        self._settings = Settings.from_scene(depsgraph.scene_eval)
-        return self._settings.wants()
+            wants, people = order.wants, order.people
+        elif self._layers_seen:  # the picture is made with the first view layer
+            return NOTHING_MORE
+        else:
+            self._settings = Settings.from_scene(depsgraph.scene_eval)
+            wants, people = self._settings.wants(), self._settings.people
+        if people is captures.People.LEFT_OUT or wants.ids:
+            return wants
+        # ids say whether a joint is behind its own skin or behind something else
+        return replace(wants, ids=any(thing.type == "ARMATURE" for thing in depsgraph.objects))
+
+    def _prepare(self, depsgraph: Any) -> None:
+        """Set the evaluated scene up for the geometry."""
+        passes.neutralise(depsgraph, self._wants)
+        passes.add(self, depsgraph.view_layer.name, self._wants)
+        self._identities = identity.number(depsgraph) if self._wants.ids else None
+        self._has_region = passes.prepare_region(self, depsgraph)
 
     def _deliver(self, depsgraph: Any, order: "captures.Order") -> "captures.Capture":
         if order.read is not None:
@@ -144,9 +165,18 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         # whatever is needed of the depsgraph must be taken now: in background mode Cycles frees it
         camera = cameras.protocol_camera(depsgraph.scene_eval, depsgraph)
         observed = captures.observe(depsgraph, people)
+        picture = None
+        if self._wants.beauty:
+            picture = beauty.render(self, depsgraph)
+            self._prepare(depsgraph)
+            cycles_engine.reset(self, self._data, depsgraph)
         raw = passes.render(self, depsgraph, extent, has_region=self._has_region)
+        if self._stopped():
+            raise JobCancelled()
         capture_ms = (time.perf_counter() - began) * 1e3
-        return raw, captures.convert(raw, camera, observed, self._identities, extent=extent, capture_ms=capture_ms)
+        return raw, captures.convert(
+            raw, camera, observed, self._identities, extent=extent, beauty=picture, capture_ms=capture_ms
+        )
 
     def _paint(self, depsgraph: Any, layer: str) -> None:
         global last_timings
@@ -157,8 +187,6 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         transparent = scene.render.film_transparent
         exact = colour.shows_exactly(scene)
         raw, capture = self._see(depsgraph, settings.people)
-        if self._stopped():
-            raise JobCancelled()
         shown = raw.result()
         shown[COMBINED.name] = _clay(shown[NORMAL.name])  # Cycles' one sample would pass for a bad picture
         passes.write(self, layer, shown)

@@ -17,7 +17,7 @@ from ..protocol.request import ControlKind
 from . import full_frame
 from .kinds import KINDS
 
-BACKGROUND_M = 1e9  # Cycles writes 1e10 where nothing is hit
+BACKGROUND_M = 1e10  # what Cycles writes where nothing is hit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +72,16 @@ _CYCLES = {
     "time_limit": 0.0,
     "sample_offset": 0,
     "use_sample_subset": False,
-    "seed": 0,
-    "use_animated_seed": False,
+    # A ray that meets a surface of less than the alpha threshold goes on by chance, and else its depth is that
+    # surface's: noise. Without scrambling all pixels share their chances, and with this seed they are near a half for
+    # many surfaces in a row: where alpha is under a half, the transparent closure is drawn in whatever order it comes.
+    "sampling_pattern": "TABULATED_SOBOL",
+    "scrambling_distance": 0.0,
     "auto_scrambling_distance": False,
-    "scrambling_distance": 1.0,
+    "seed": 3,
+    "use_animated_seed": False,
+    "transparent_max_bounces": 128,  # a tree's leaves are many cards
+    "min_transparent_bounces": 128,  # of Russian roulette
     "pixel_filter_type": "BOX",
     "filter_width": 0.01,
     "use_guiding": False,
@@ -138,7 +144,6 @@ def neutralise(depsgraph: Any, wants: Wants) -> None:
     for name, value in _CYCLES.items():
         if name in known:
             setattr(scene.cycles, name, value)
-    scene.cycles.property_unset("sampling_pattern")
     for name, value in _RENDER.items():
         setattr(scene.render, name, value)
     scene.camera.data.dof.use_dof = False
@@ -160,8 +165,15 @@ def neutralise(depsgraph: Any, wants: Wants) -> None:
         layer.use_pass_vector = True
     layer.cycles.use_denoising = False
     layer.cycles.denoising_store_passes = False
-    for item in control_passes(scene):  # else Cycles complains of passes that it doesn't know
-        layer.aovs.add().name = item.name
+    silence(scene, layer)
+
+
+def silence(scene: Any, layer: Any) -> None:
+    """Keep Cycles from complaining of our passes, which it doesn't know; on the evaluated copies."""
+    known = {aov.name for aov in layer.aovs}
+    for item in control_passes(scene):
+        if item.name not in known:
+            layer.aovs.add().name = item.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +229,7 @@ def render(engine: Any, depsgraph: Any, extent: Extent, *, has_region: bool) -> 
     layer = depsgraph.view_layer.name
     if not has_region:
         cycles_engine.render(engine, depsgraph)
-        frame = _read(engine, layer)
+        frame = read(engine, layer)
         return RawPasses(frame=frame, region=Region(x=0, y=0, width=extent.width, height=extent.height))
 
     with full_frame.TileFiles(extent) as tiles:
@@ -251,7 +263,8 @@ def _layer(engine: Any, layer: str) -> Any:
     return next(entry for entry in engine.get_result().layers if entry.name == layer)
 
 
-def _read(engine: Any, layer: str) -> dict[str, Float32Array]:
+def read(engine: Any, layer: str) -> dict[str, Float32Array]:
+    """Every pass of a view layer by name, (height, width, channels) with row 0 at the bottom."""
     result = engine.get_result()
     width, height = result.resolution_x, result.resolution_y
     frame: dict[str, Float32Array] = {}
