@@ -19,6 +19,7 @@ from ...protocol.sources import DepthPass
 from ..blobstore import BlobStore
 from .conditioning import ControlMap, control_map
 from .conditioning.detectors import Detectors
+from .conditioning.found import FoundLines
 from .families import FamilyId
 from .models import embedded, references
 from .models.choice import traits
@@ -38,6 +39,7 @@ class MapMaker:
         self._blobs = blobs
         self._models = models
         self._detectors = Detectors(models / "annotators", device)
+        self._lines = FoundLines()
 
     def run(
         self, job_id: str, request: ControlMapsRequest, *, on_progress: OnProgress, cancelled: Callable[[], bool]
@@ -86,6 +88,7 @@ class MapMaker:
         `announce` hears of what takes long before it begins, and may raise.
         """
         started = time.perf_counter()
+        read = functools.cache(self._blobs.read_array)  # what several controls are shown is read and checked once
         maps: list[ControlMap] = []
         for control, net in zip(request.controls, nets, strict=True):
             stop_if(cancelled)
@@ -94,10 +97,11 @@ class MapMaker:
                 family=family,
                 net=net.kind,
                 extent=request.size,
-                read=self._blobs.read_array,
+                read=read,
                 detect=functools.partial(
                     self._detectors.detect, allow_download=request.allow_download, announce=announce
                 ),
+                lines=self._lines,
             )
             maps.append(_as_handed_over(image, control, net))
         return maps, Timing(phase=Phase.CONDITIONING, ms=1000 * (time.perf_counter() - started))

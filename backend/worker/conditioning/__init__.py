@@ -34,8 +34,9 @@ from ....protocol.sources import (
 from ..families import FamilyId
 from .depth import depth_map
 from .fitting import fit
+from .found import FoundLines
 from .inpaint import inpaint_map
-from .lines import line_map
+from .lines import draw_lines
 from .normals import normal_map, slope_map
 from .openpose import pose_map
 from .pictures import picture_map
@@ -86,12 +87,14 @@ def control_map(
     extent: Extent,
     read: ReadArray,
     detect: Detect,
+    lines: FoundLines | None = None,
 ) -> ControlMap:
     """The control image of `control`: (height, width, 3), row 0 at the top, exactly `extent` large.
 
     uint8; for inpaint nets that want -1 where is to be painted, float32 with 0..1 elsewhere.
     Passes must have that size already, for they are exact and resizing would invent surfaces between
     foreground and background; pictures, ready maps and photos are fitted (see `fitting.fit`).
+    `lines` remembers the lines that maps before this one have found.
     Raises InvalidRequest when the family has no such nets or source and kind don't go together,
     InvalidArray for a wrong shape.
     """
@@ -114,16 +117,16 @@ def control_map(
             normal = _sized(read(source.normal_camera), extent, "normal pass", DType.FLOAT32, 3)
             return normal_map(normal, rule, _options(control, NormalOptions))
         case LinesPass() if isinstance(rule, LineConvention):
-            return line_map(
+            options = _options(control, LineOptions)
+            kinds = (lines or FoundLines()).find(
+                source,
                 _sized(read(source.metres), extent, "depth pass", DType.FLOAT32),
                 _sized(read(source.normal_camera), extent, "normal pass", DType.FLOAT32, 3),
                 _sized(read(source.objects), extent, "object pass", DType.INT32),
                 _sized(read(source.materials), extent, "material pass", DType.INT32),
-                source.camera,
-                extent,
-                rule,
-                _options(control, LineOptions),
+                options,
             )
+            return draw_lines(kinds, rule, options)
         case PosePass() if isinstance(rule, PoseConvention):
             return pose_map(source.people, extent, rule, _options(control, PoseOptions))
         case SegmentationPass() if isinstance(rule, SegmentationConvention):
