@@ -22,6 +22,7 @@ MODULE = "bl_ext.user_default.underpaint"
 PROMPT = "a young woman in an ochre jumper waves in her study, morning sun through the window, oil on canvas"
 NEGATIVE_PROMPT = "blurry, extra fingers, text, watermark"
 TEXTURED = ("Figure", "Table", "Chair", "Bookcase", "Plant Pot", "Rug")
+REPAINTED = "Rug"  # by the inpaint control of the sheet of maps
 CONTROLS = (("DEPTH", 1.0, 0.0, 1.0), ("NORMAL", 0.8, 0.0, 1.0), ("OPENPOSE", 1.0, 0.0, 0.8))
 
 
@@ -89,6 +90,7 @@ def _paint(order: Order, out: Path, work: Path) -> dict[str, Any]:
         clicks = [_click(scene, out / "render.png", connection, images) for _ in range(2)]
         job = connection.jobs(limit=1).jobs[0]
         _save_maps(connection, job, images, out)
+        maps_ms = _every_map(scene, api, work)
     finally:
         connection.shutdown()
         connection.close()
@@ -120,6 +122,7 @@ def _paint(order: Order, out: Path, work: Path) -> dict[str, Any]:
         "clicks": clicks,
         "project_ms": project_ms,
         "projected_onto": list(TEXTURED),
+        "maps_ms": maps_ms,
     }
 
 
@@ -162,6 +165,34 @@ def _save_maps(connection: Any, job: Any, images: Any, out: Path) -> None:
     names = {"depth": "control_depth", "normal": "control_normal", "openpose": "control_pose"}
     for control, ref in zip(job.request.controls, job.result.control_maps, strict=True):
         (out / f"{names[control.kind.value]}.png").write_bytes(png.encoded(connection.download(ref)))
+
+
+def _every_map(scene: Any, api: Any, work: Path) -> float:
+    """Every kind of control map of the scene into `work/maps`; milliseconds, for one capture and all of them."""
+    controls = importlib.import_module(f"{MODULE}.addon.controls")
+    pixels = importlib.import_module(f"{MODULE}.addon.pixels")
+    png = importlib.import_module(f"{MODULE}.addon.png")
+    kinds = importlib.import_module(f"{MODULE}.addon.kinds")
+    request = importlib.import_module(f"{MODULE}.protocol.request")
+    plain = bpy.data.images.load(str(work / "plain.png"))
+    picture = pixels.pixels_of(plain)
+    bpy.data.images.remove(plain)
+    rows = [
+        controls.ControlSettings(
+            kind=kind,
+            image=picture if kind in kinds.PICTURES else None,
+            mask_objects=frozenset({REPAINTED}) if kind is request.ControlKind.INPAINT else None,
+        )
+        for kind in request.ControlKind
+    ]
+    began = time.perf_counter()
+    made = api.control_maps(scene, controls=rows)
+    took_ms = (time.perf_counter() - began) * 1e3
+    folder = work / "maps"
+    folder.mkdir(exist_ok=True)
+    for entry in made:
+        (folder / f"{entry.kind.value}.png").write_bytes(png.encoded(entry.bytes()))
+    return took_ms
 
 
 def _cycles(path: Path, order: Order) -> float:

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result["demo_s"] = round(time.perf_counter() - began, 1)
     result["scene"] = json.loads((work / "scene.json").read_text()) | {"reused": not fresh}
     _contact_sheet(out, work, result)
+    _map_sheet(out, work, result)
     (out / "report.json").write_text(json.dumps(result, indent=2) + "\n")
     print(_summary(result, out))
     return 0
@@ -150,12 +151,38 @@ def _contact_sheet(out: Path, work: Path, result: dict[str, object]) -> None:
     sheet.compose(out / "contact_sheet.png", tiles, title="Underpaint", note=note)
 
 
+def _map_sheet(out: Path, work: Path, result: dict[str, object]) -> None:
+    """Every kind of control map of the scene, as the nets for Stable Diffusion 1.5 are shown it."""
+    captions = (
+        ("depth", "Depth", "disparity, near is white"),
+        ("normal", "Normals", "red faces left, green up"),
+        ("openpose", "Pose", "body, hands and face, from the rig"),
+        ("segmentation", "Segmentation", "ADE20K colours, by the objects' names"),
+        ("canny", "Canny", "one pixel wide, from the geometry"),
+        ("lineart", "Line art", "silhouettes heavier than creases"),
+        ("lineart_anime", "Anime line art", "thinner, all alike"),
+        ("mlsd", "Straight lines", "what is straight in the geometry"),
+        ("softedge", "Soft edges", "blurred, in few shades"),
+        ("scribble", "Scribble", "wide, rounded"),
+        ("inpaint", "Inpaint", "the rug is to be painted anew"),
+        ("tile", "Tile", "the picture itself"),
+        ("blur", "Blur", "of the plain render"),
+        ("low_quality", "Low quality", "shrunk and enlarged"),
+        ("gray", "Gray", "without colours"),
+        ("shuffle", "Shuffle", "colours without shapes"),
+    )
+    tiles = [(work / "maps" / f"{name}.png", caption, remark) for name, caption, remark in captions]
+    width, height = result["size"]  # type: ignore[misc]
+    note = f"{width} x {height}; the last six start from a plain Cycles render, the others from the scene"
+    sheet.compose(out / "control_maps.png", tiles, title="Every control map", note=note, columns=4, tile_px=400)
+
+
 def _summary(result: dict[str, object], out: Path) -> str:
     made = "scene.blend textured.blend render.png control_depth.png control_normal.png control_pose.png"
     place = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
     return (
         f"\n{report.table(result)}\n\n{result['model']}: {result['plan']}\n"
-        f"In {place}/: {made} contact_sheet.png report.json   ({result['demo_s']} s in all)"
+        f"In {place}/: {made} contact_sheet.png control_maps.png report.json   ({result['demo_s']} s in all)"
     )
 
 
