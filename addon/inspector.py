@@ -66,6 +66,7 @@ class State:
     look: Look | None = None
     job: MapsJob | None = None
     error: str = ""
+    armature: str = ""  # the object whose bones are not known, where that is the error
     live: bool = False  # changed settings are followed by themselves
     touched_at: float | None = None  # when a setting changed that no request has taken up yet
     clicked_at: float = 0.0
@@ -98,7 +99,7 @@ def look(scene: Any, view_layer: Any) -> Settings:
     view = _view(scene, view_layer.name)
     assert view is not None  # else the capture had been refused
     state.look = Look(scene=scene.name, view=view, sent=Sent(seen), wants=settings.wants(), people=settings.people)
-    state.error, state.touched_at = "", None
+    state.error, state.armature, state.touched_at = "", "", None
     return settings
 
 

@@ -12,6 +12,7 @@ class JobState:
     progress: float = 0.0  # 0 to 1
     status: str = ""  # what is being done
     error: str = ""  # how the last job ended, until it is dismissed or another begins
+    armature: str = ""  # the object whose bones are not known, where that is the error
 
     def begin(self, status: str) -> None:
         self.running, self.cancelling, self.progress, self.status, self.error = True, False, 0.0, status, ""

@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ..protocol.errors import JobCancelled, UnderpaintError
+from ..protocol.errors import JobCancelled, UnderpaintError, UnmappedRig
 from ..protocol.jobs import Phase, Timing
 from . import backend_state, images, words
 from .background_job import Advanced, BackgroundJob, Done, Failed, Message, OnDevice, Preview
@@ -150,6 +150,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         else:
             message = f"Unexpected error, {type(error).__name__}: {error}. The console has the details"
         state.error = message
+        state.armature = error.details["armature"] if isinstance(error, UnmappedRig) else ""
         self.report({"ERROR"}, message)
         return {"CANCELLED"}
 

@@ -8,7 +8,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..protocol import client
-from ..protocol.errors import UnderpaintError
+from ..protocol.errors import UnderpaintError, UnmappedRig
 from . import backend_state, control_maps, inspector, map_images
 from .capture import capture
 from .control_maps import FileFormat, Sent
@@ -96,6 +96,7 @@ class UNDERPAINT_OT_preview_maps(_BesidesNoRender, bpy.types.Operator):
 
     def _refuse(self, error: UnderpaintError) -> set[str]:
         state.error = str(error)
+        state.armature = error.details["armature"] if isinstance(error, UnmappedRig) else ""
         self.report({"ERROR"}, str(error))
         backend_state.redraw()
         return {"CANCELLED"}

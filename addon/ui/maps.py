@@ -20,7 +20,10 @@ def section(layout: Any, context: Any) -> None:
         row.operator("underpaint.preview_maps", text="Preview Again" if again else None, icon="HIDE_OFF")
         row.operator("underpaint.save_maps", text="", icon="EXPORT")
     if state.error:
-        paragraph(layout.box(), context, state.error, icon="ERROR")
+        box = layout.box()
+        paragraph(box, context, state.error, icon="ERROR")
+        if state.armature:
+            box.operator("underpaint.edit_mapping", icon="ARMATURE_DATA").armature = state.armature
     look = state.look
     if look is None:
         return

@@ -163,6 +163,8 @@ def generate(layout: Any, context: Any) -> None:
     if job.error:
         box = layout.box()
         paragraph(box, context, job.error, icon="ERROR")
+        if job.armature:
+            box.operator("underpaint.edit_mapping", icon="ARMATURE_DATA").armature = job.armature
         box.operator("underpaint.dismiss_error", icon="CHECKMARK", text="OK")
 
 
