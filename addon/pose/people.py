@@ -16,14 +16,16 @@ _HEAD = np.array((0, 14, 15, 16, 17))  # of the body's points, those on the head
 _LIMBS = np.setdiff1d(np.arange(60), _HEAD)
 _ON_HEAD = np.concatenate([_HEAD, np.arange(60, COUNT)])
 
-# How much flesh lies before a joint, in lengths of the head bone (0.2 m for a grown man): half the depth of the
-# trunk at neck and hips, of limbs at their joints; fingers. What is nearer to the camera is another part.
-_FLESH = np.full(COUNT, 0.12)
+# How much flesh lies before a point, in lengths of the head bone (0.2 m for a grown man): half the depth of the
+# trunk at neck and hips, of limbs at their joints. What is nearer to the camera is another part of the body.
+_FLESH = np.full(COUNT, 0.17)  # fingers
 _FLESH[BODY] = 0.35
+_FLESH[[LEFT_HAND.start, RIGHT_HAND.start]] = 0.35
 _FLESH[[1, 8, 11]] = 0.9
 _FLESH[[2, 5, 9, 12]] = 0.55
 # A point of the face lies in the skin or some way under it (an eye's bone is the eyeball's centre).
 _FLESH[_ON_HEAD] = 0.25
+_FLESH[[16, 17]] = 0.5  # an ear is seen past the cheek
 _OTHERS_M = 0.05  # docs/conventions.md: joints lie inside of the body, clothes around it
 # With no word on which object is which, what is so far in front of a joint isn't the body itself.
 _REACH = 1.2
@@ -70,7 +72,7 @@ def people(
     in_front = np.where(inside, along - depth_m[rows, columns], 0)  # metres; -inf over the background
     in_front[np.isnan(in_front)] = 0
     hidden = in_front > _FLESH * heads
-    nearest = np.nanmin(np.where(inside, along, np.inf), axis=1, keepdims=True)
+    nearest = np.where(np.isnan(along), np.inf, along).min(axis=1, keepdims=True)
     others = in_front > np.maximum(_REACH * heads, _OTHERS_M)
     if ids is not None:
         own = _own(figures, ids)[np.arange(len(figures))[:, None], ids.indices[rows, columns]]

@@ -21,6 +21,7 @@ _MUTE = frozenset((
     "def", "deform", "bind", "bnd", "jnt", "joint", "bone", "bn", "skin", "skel", "sk", "b", "bip", "biped", "rig",
     "armature",
 ))  # fmt: skip
+_NO_SIDE = frozenset(("c", "m", "cn", "ctr", "cen", "center", "centre"))
 # Bones that move others or follow them: no joint lies where they are.
 _NO_JOINT = frozenset((
     "ik", "fk", "ctrl", "ctl", "control", "con", "target", "tgt", "pole", "twist", "twst", "roll", "helper",
@@ -104,21 +105,19 @@ def by_tokens(bones: Collection[str]) -> dict[str, str]:
 def _names(bones: Collection[str]) -> list[_Name]:
     split = {bone: _split(bone) for bone in bones}
     counts = Counter(word for words in split.values() for word in set(words) if not word.isdigit())
-    common = {word for word, count in counts.items() if count > 0.6 * len(split) and word not in _SIDE_WORDS}
+    known = {*_SIDE_WORDS, *_FINGERS, *_OF_A_FINGER}
+    common = {word for word, count in counts.items() if count > 0.6 * len(split)} - known
     names: list[_Name] = []
     for bone, words in split.items():
         sides = {_SIDE_WORDS[word] for word in words if word in _SIDE_WORDS}
         if len(sides) > 1 or not _NO_JOINT.isdisjoint(words):
             continue
+        mute = _MUTE | _SIDE_WORDS.keys() | common | (frozenset() if sides else _NO_SIDE)
         names.append(
             _Name(
                 bone=bone,
                 side=next(iter(sides), ""),
-                words=tuple(
-                    word
-                    for word in words
-                    if not (word.isdigit() or word in _SIDE_WORDS or word in _MUTE or word in common)
-                ),
+                words=tuple(word for word in words if not (word.isdigit() or word in mute)),
                 numbers=tuple(int(word) for word in words if word.isdigit()),
             )
         )

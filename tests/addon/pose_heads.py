@@ -85,3 +85,9 @@ def hang(vertices: np.ndarray, faces: list[tuple[int, ...]], armature: Any, bone
     mesh.parent = armature
     mesh.modifiers.new("Armature", "ARMATURE").object = armature
     return mesh
+
+
+def neck() -> np.ndarray:
+    """Vertices of a neck under the carved head, from the jaw down."""
+    angle, level = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), np.linspace(-0.24, -0.07, 12))
+    return np.stack([0.058 * np.sin(angle), -0.025 + 0.06 * np.cos(angle), level], axis=-1).reshape(-1, 3)
