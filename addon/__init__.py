@@ -21,6 +21,7 @@ _MODULES = (
     "operators_segmentation",
     "operators_results",
     "operators_mapping",
+    "operators_openpose",
     "ui",
     "preferences",
 )

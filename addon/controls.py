@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..protocol import openpose_json
 from ..protocol.ade20k import class_of
 from ..protocol.arrays import AnyArray, ArrayRef, Int32Array, UInt8Array
 from ..protocol.checks import DETECTORS, SOURCES
 from ..protocol.errors import InvalidRequest, MissingControlImage
+from ..protocol.openpose_json import Frame
 from ..protocol.options import (
     DepthOptions,
     DetectorOptions,
@@ -36,7 +38,7 @@ from ..protocol.sources import (
     SegmentationPass,
     Source,
 )
-from . import kinds, pixels, segmentation
+from . import kinds, openpose_text, pixels, segmentation
 from .capture import Capture, Wants
 
 Upload = Callable[[AnyArray], ArrayRef]
@@ -82,6 +84,7 @@ class ControlSettings:
     image: UInt8Array | None = None  # (height, width, 3) sRGB, row 0 at the top; None takes the scene
     image_is: ImageIs = ImageIs.PHOTO
     detector: Detector | None = None  # for a photo; None is the usual one
+    pose: Frame | None = None  # pose: people from OpenPose JSON, instead of the scene's
     mask: UInt8Array | None = None  # inpaint: (height, width), 255 is painted anew; any size
     mask_objects: frozenset[str] | None = None  # inpaint, without a mask: what is painted anew, by `name_full`
     background: int | None = None  # segmentation: the ADE20K class of what no surface covers
@@ -115,7 +118,7 @@ class ControlSettings:
 
 
 def from_item(item: Any) -> ControlSettings:
-    """A row of the scene's list. Raises InvalidArray or InvalidRequest for what can't be used of it."""
+    """A row of the scene's list. Raises InvalidArray, InvalidRequest or InvalidPose for what can't be used of it."""
     kind = ControlKind[item.kind]
     image = None if item.image is None else pixels.pixels_of(item.image)
     is_map = image is not None and item.image_is == "MAP"
@@ -133,6 +136,8 @@ def from_item(item: Any) -> ControlSettings:
         settings["detector"] = None if item.detector in ("AUTO", "") else Detector[item.detector]
     if kind is ControlKind.INPAINT and not is_map:
         settings |= _mask(item)
+    if kind is ControlKind.OPENPOSE and image is None and item.pose_text is not None:
+        settings["pose"] = openpose_text.frame_of(item.pose_text, item.id_data)
     if kind is ControlKind.SEGMENTATION:
         settings["background"] = _background(item)
     return ControlSettings(**settings)
@@ -158,6 +163,8 @@ def problem_of(item: Any) -> str:
     background = item.segmentation.background if item.kind == "SEGMENTATION" and item.image is None else ""
     if background and class_of(background) is None:
         problems.append(f'"{background}" is none of ADE20K\'s 150 classes: choose another background')
+    if item.kind == "OPENPOSE" and item.image is None and item.pose_text is not None:
+        problems.append(openpose_text.problem_of(item.pose_text, item.id_data))
     return next(filter(None, problems), "")
 
 
@@ -195,7 +202,8 @@ def _source(
     if kind is ControlKind.NORMAL:
         return NormalPass(normal_camera=upload(capture.normal_camera))
     if kind is ControlKind.OPENPOSE:
-        return PosePass(people=capture.people)
+        people = capture.people if settings.pose is None else openpose_json.fitted(settings.pose, capture.extent)
+        return PosePass(people=people)
     object_ids, material_ids = _ids(capture)
     if kind is ControlKind.SEGMENTATION:
         assert classes is not None

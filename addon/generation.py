@@ -10,12 +10,12 @@ import bpy
 from ..protocol import client
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.client import Connection
-from ..protocol.errors import NoArmature
+from ..protocol.errors import NoArmature, NothingInView
 from ..protocol.events import Event
 from ..protocol.jobs import Job, Phase, Timing
 from ..protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
 from . import controls as rows
-from . import segmentation
+from . import kinds, segmentation
 from .capture import Capture, People, Wants
 from .controls import ControlSettings
 from .pixels import pixels_of
@@ -69,7 +69,7 @@ class Settings:
 
     def takes(self, kind: ControlKind) -> bool:
         """Whether a control of this kind is to be taken from the scene."""
-        return any(control.kind is kind and control.image is None for control in self.controls)
+        return any(c.kind is kind and c.image is None and c.pose is None for c in self.controls)
 
     def wants(self) -> Wants:
         """What the capture has to hold for these controls, beside depth and normals."""
@@ -108,7 +108,7 @@ class Outcome:
 
 
 def build_request(settings: Settings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> GenerateRequest:
-    """The request for a picture of `capture`; its arrays go through `upload`. Raises NoArmature."""
+    """The request for a picture of `capture`; its arrays go through `upload`. Raises NoArmature or NothingInView."""
     settings = settings.for_people(len(capture.people))
     return GenerateRequest(
         prompt=settings.prompt,
@@ -185,7 +185,15 @@ def of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[E
 
 
 def _controls(settings: Settings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> tuple[Control, ...]:
+    if not capture.alpha.any() and any(map(_of_geometry, settings.controls)):
+        raise NothingInView()
     return tuple(rows.control(control, capture, settings.classes, upload) for control in settings.controls)
+
+
+def _of_geometry(control: ControlSettings) -> bool:
+    """Whether a control's map is blank where the camera sees no surface."""
+    drawn = control.kind is not ControlKind.OPENPOSE and control.kind not in kinds.PICTURES
+    return control.image is None and control.background is None and drawn
 
 
 def _classified(control: ControlSettings) -> bool:

@@ -18,9 +18,9 @@ from ..protocol.errors import InvalidRequest, NoPicture
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
 from ..protocol.request import Control, GenerateRequest
-from ..protocol.sources import InpaintPass, Photo, PicturePass, ReadyMap, SegmentationPass
+from ..protocol.sources import InpaintPass, Photo, PicturePass, PosePass, ReadyMap, SegmentationPass
 from . import camera as cameras
-from . import option_settings, passes, png, properties
+from . import openpose_text, option_settings, passes, png, properties
 
 REQUEST = "underpaint_request"  # the GenerateRequest as JSON
 _TIMINGS = "underpaint_timings"  # [[phase, milliseconds], ...] as JSON
@@ -137,7 +137,11 @@ def restore(image: Any, scene: Any) -> list[str]:
     settings.scheduler = request.scheduler.name
     settings.seed = request.seed
     settings.controls.clear()
-    lost = [name for control in request.controls for name in _restore_control(settings.controls.add(), control)]
+    lost = [
+        name
+        for control in request.controls
+        for name in _restore_control(settings.controls.add(), control, request.size)
+    ]
     if not request.controls:  # an empty list would stand for the default ones
         properties.add_default_controls(settings, enabled=False)
     settings.active_control = 0
@@ -147,7 +151,7 @@ def restore(image: Any, scene: Any) -> list[str]:
     return lost
 
 
-def _restore_control(item: Any, control: Control) -> list[str]:
+def _restore_control(item: Any, control: Control, size: Extent) -> list[str]:
     """Put one control back; its name, where it lacks an image now."""
     item.kind = control.kind.name
     item.name = properties.label_of(control.kind.name)
@@ -164,6 +168,8 @@ def _restore_control(item: Any, control: Control) -> list[str]:
             item.image_is = "MAP"
         if item.image is None and isinstance(source, (Photo, ReadyMap)):
             item.enabled = False
+    if isinstance(source, PosePass):
+        item.pose_text = openpose_text.text_with(bpy.data.texts, source.people, size)
     if isinstance(source, SegmentationPass):
         item.segmentation.background = "" if source.background is None else ade20k.NAMES[source.background]
     if control.options is not None:

@@ -72,6 +72,15 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
         default=0,
         update=callbacks.control_changed,
     )
+    pose_text: PointerProperty(
+        type=bpy.types.Text,
+        name="OpenPose JSON",
+        description=(
+            "People from OpenPose JSON, instead of the scene's characters. Of a list of frames, the first belongs to "
+            "the scene's first frame"
+        ),
+        update=callbacks.controls_changed,
+    )
     mask_from: EnumProperty(
         name="Mask",
         description="Where it is said which part is painted anew",

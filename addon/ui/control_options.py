@@ -12,7 +12,7 @@ from ...protocol.options import (
     SegmentationOptions,
 )
 from ...protocol.request import ControlKind
-from .. import controls, kinds, option_settings
+from .. import controls, kinds, openpose_text, option_settings
 from .text import paragraph
 
 
@@ -22,10 +22,16 @@ def source(layout: Any, context: Any, item: Any) -> None:
     column = layout.column()
     column.template_ID(item, "image", open="image.open", text="Image")
     if item.image is None:
+        if kind is ControlKind.OPENPOSE:
+            column.template_ID(item, "pose_text", open="underpaint.import_openpose", text="OpenPose JSON")
         note = column.row()
         note.active = False
-        rendered = kind in kinds.PICTURES
-        note.label(text="The scene is rendered for it" if rendered else "Taken from the scene", icon="SCENE_DATA")
+        if kind is ControlKind.OPENPOSE and item.pose_text is not None:
+            told = openpose_text.described(item.pose_text, item.id_data)
+            note.label(text=told, icon="ARMATURE_DATA")
+        else:
+            rendered = kind in kinds.PICTURES
+            note.label(text="The scene is rendered for it" if rendered else "Taken from the scene", icon="SCENE_DATA")
     else:
         column.prop(item, "image_is", expand=True)
         if controls.options_of(item) is DetectorOptions:

@@ -24,6 +24,9 @@ class UNDERPAINT_MT_controls(bpy.types.Menu):
         self.layout.operator("underpaint.add_default_controls", icon="ADD")
         self.layout.separator()
         self.layout.operator("underpaint.controls_clear", icon="TRASH")
+        self.layout.separator()
+        self.layout.operator("underpaint.import_openpose", icon="IMPORT")
+        self.layout.operator("underpaint.export_openpose", icon="EXPORT")
 
 
 register, unregister = of_classes((UNDERPAINT_MT_add_control, UNDERPAINT_MT_controls))
