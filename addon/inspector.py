@@ -71,7 +71,8 @@ class State:
     touched_at: float | None = None  # when a setting changed that no request has taken up yet
     clicked_at: float = 0.0
     shown_ms: float = 0.0  # from the click, or the change, to the maps on the screen
-    expected: set[tuple[str, str]] = field(default_factory=set)  # datablocks whose next change is none of geometry
+    expected: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
+    """What got another class since the last update, and where it was then."""
     quiet: bool = False  # what changes now is our own doing
 
     @property
@@ -197,7 +198,7 @@ def touch() -> None:
 def expect_change(thing: Any) -> None:
     """Blender is going to tell of a change of this datablock, which was one of ours and not of its geometry."""
     if state.look is not None:
-        state.expected.add((type(thing).__name__, thing.name_full))
+        state.expected.setdefault(_key(thing), _place(thing))
 
 
 # ------------------------------------------------------------------------------------------ in the course of time
@@ -322,26 +323,48 @@ def _after_update(scene: Any, depsgraph: Any) -> None:
     current = state.look
     if current is None or current.stale or state.quiet or scene.name != current.scene:
         return
-    why = next(filter(None, (_change(update, current) for update in depsgraph.updates)), "")
+    things = (update.id.original for update in depsgraph.updates)
+    ours = {thing for thing in things if state.expected.get(_key(thing)) == _place(thing)}
+    state.expected.clear()
+    why = next(filter(None, (_change(update, current, ours) for update in depsgraph.updates)), "")
     if why:
         _make_stale(why)
 
 
-def _change(update: Any, current: Look) -> str:
-    """What an update of the depsgraph has changed that a capture shows, in words; "" for nothing."""
+def _change(update: Any, current: Look, ours: set[Any]) -> str:
+    """What an update of the depsgraph has changed that a capture shows, in words; "" for nothing.
+
+    `ours` got another class: Blender tells of that as of any change, for them, their data and what they are used by.
+    """
     thing = update.id.original
     kind = type(thing).__name__
-    if (kind, thing.name_full) in state.expected:
-        state.expected.discard((kind, thing.name_full))
-        return ""
     if isinstance(thing, bpy.types.Scene):  # its own settings are compared by `turn`
         layer = thing.view_layers.get(current.view.layer)
         gone = layer is not None and _things(layer) != current.view.things
         return "Objects have come, gone or been hidden" if gone else ""
-    if kind.startswith(_UNSEEN) or (kind.endswith(_LIT) and not current.wants.beauty):
+    if ours and (
+        thing in ours
+        or thing in {getattr(it, "data", None) for it in ours}
+        or isinstance(thing, bpy.types.NodeTree)
+        or not (update.is_updated_geometry or update.is_updated_transform)
+    ):
         return ""
-    changed = update.is_updated_geometry or update.is_updated_transform or update.is_updated_shading
-    return f'"{thing.name}" has changed' if changed else ""
+    lit = kind.endswith(_LIT) or (kind == "Object" and thing.type in ("LIGHT", "LIGHT_PROBE", "SPEAKER"))
+    if kind.startswith(_UNSEEN) or (lit and not current.wants.beauty):
+        return ""
+    if not (update.is_updated_geometry or update.is_updated_transform or update.is_updated_shading):
+        return ""
+    return "The camera has changed" if thing.name_full == current.view.camera else f'"{thing.name}" has changed'
+
+
+def _place(thing: Any) -> tuple[float, ...]:
+    """Where an object was at the last evaluation; () for anything else."""
+    matrix = getattr(thing, "matrix_world", ())
+    return tuple(value for row in matrix for value in row)
+
+
+def _key(thing: Any) -> tuple[str, str]:
+    return type(thing).__name__, thing.name_full
 
 
 @persistent

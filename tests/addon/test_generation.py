@@ -6,9 +6,9 @@ import bpy
 import numpy as np
 import pytest
 from underpaint.addon.capture import Capture, People
-from underpaint.addon.generation import ControlSettings, Settings, build_request, pixels_of
+from underpaint.addon.generation import Settings, build_request, pixels_of
 from underpaint.protocol.arrays import AnyArray, ArrayRef, encode, reference
-from underpaint.protocol.errors import InvalidArray, MissingControlImage, NoArmature
+from underpaint.protocol.errors import InvalidArray, NoArmature
 from underpaint.protocol.geometry import Camera, Projection
 from underpaint.protocol.request import ControlKind, Scheduler
 from underpaint.protocol.sources import DepthPass, Detector, NormalPass, Person, Photo, PosePass
@@ -122,22 +122,3 @@ def test_an_image_without_its_file_is_named(scene: Any) -> None:
     image.source, image.filepath = "FILE", "//moved/away.png"
     with pytest.raises(InvalidArray, match='no pixels of "Sketch"'):
         pixels_of(image)
-
-
-def test_edges_need_an_image() -> None:
-    settings = Settings(
-        prompt="",
-        negative_prompt="",
-        checkpoint="",
-        controls=(ControlSettings(kind=ControlKind.CANNY),),
-        default_controls=False,
-        steps=1,
-        guidance_scale=1.0,
-        scheduler=Scheduler.UNIPC,
-        seed=0,
-        use_preview=False,
-        keep_image=False,
-        allow_download=False,
-    )
-    with pytest.raises(MissingControlImage, match="Edges control"):
-        settings.check()

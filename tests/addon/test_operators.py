@@ -23,11 +23,11 @@ def _result(prompt: str = "a barn") -> Any:
 
 def test_the_list_of_controls_is_edited(scene: Any) -> None:
     settings, ops = scene.underpaint, bpy.ops.underpaint
-    assert properties.effective_controls(settings) == properties.DEFAULT_CONTROLS
+    assert properties.effective_kinds(settings) == list(properties.DEFAULT_CONTROLS)
     ops.add_default_controls()
-    assert [item.kind for item in properties.effective_controls(settings)] == ["DEPTH", "NORMAL", "OPENPOSE"]
+    assert properties.effective_kinds(settings) == list(properties.DEFAULT_CONTROLS)
     ops.control_add(kind="CANNY")
-    assert settings.controls[settings.active_control].name == "Edges"
+    assert settings.controls[settings.active_control].name == "Canny Edges"
     ops.control_move(direction="UP")
     assert [item.kind for item in settings.controls] == ["DEPTH", "NORMAL", "CANNY", "OPENPOSE"]
     assert settings.active_control == 2
