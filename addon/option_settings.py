@@ -436,9 +436,7 @@ CLASSES = (
 )
 
 
-def pointers() -> dict[str, Any]:
-    """The settings that a control has for its options, for its annotations."""
-    return {
-        GROUPS[kind]: PointerProperty(type=group, name=GROUPS[kind].title(), description=group.__doc__)
-        for kind, group in zip(GROUPS, CLASSES, strict=True)
-    }
+def pointer(kind: type[Options]) -> Any:
+    """The settings that a control has for a kind of options; its name there is that in GROUPS."""
+    group = CLASSES[list(GROUPS).index(kind)]
+    return PointerProperty(type=group, name=GROUPS[kind].title(), description=group.__doc__)

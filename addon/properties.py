@@ -14,6 +14,15 @@ from bpy.props import (
     StringProperty,
 )
 
+from ..protocol.options import (
+    DepthOptions,
+    DetectorOptions,
+    LineOptions,
+    NormalOptions,
+    PictureOptions,
+    PoseOptions,
+    SegmentationOptions,
+)
 from ..protocol.request import ControlKind
 from . import callbacks, option_settings
 from .kinds import KINDS, icon_of, label_of
@@ -110,7 +119,13 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
         poll=callbacks.is_usable_image,
         update=callbacks.control_changed,
     )
-    __annotations__ |= option_settings.pointers()
+    depth: option_settings.pointer(DepthOptions)
+    normal: option_settings.pointer(NormalOptions)
+    pose: option_settings.pointer(PoseOptions)
+    lines: option_settings.pointer(LineOptions)
+    segmentation: option_settings.pointer(SegmentationOptions)
+    picture: option_settings.pointer(PictureOptions)
+    detection: option_settings.pointer(DetectorOptions)
     controlnet: StringProperty(
         name="ControlNet",
         description=(
