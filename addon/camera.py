@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import bpy
 import numpy as np
 
 from ..protocol.checks import check_size
-from ..protocol.errors import BrokenCamera, NoCamera, PanoramicCamera, ReversedClip, StereoRender
+from ..protocol.errors import BrokenCamera, MovingParallelCamera, NoCamera, PanoramicCamera, ReversedClip, StereoRender
 from ..protocol.geometry import Camera, Extent, Projection
 
 
@@ -75,3 +76,21 @@ def protocol_camera(scene: Any, depsgraph: Any) -> Camera:
         clip_start_m=camera.data.clip_start,
         clip_end_m=camera.data.clip_end,
     )
+
+
+def check_motion(engine: Any, depsgraph: Any) -> None:
+    """Raise MovingParallelCamera where Cycles would give false motion vectors.
+
+    For an orthographic camera that moves, Cycles 4.2 is right, and 4.5 and 5.0 project the frames before and after
+    as if the camera were a perspective one.
+    """
+    scene = depsgraph.scene_eval
+    if scene.camera.data.type != "ORTHO" or bpy.app.version < (4, 3):
+        return
+    frame, subframe = scene.frame_current, scene.frame_subframe
+    places = []
+    for offset in (-1, 1, 0):
+        engine.frame_set(frame + offset, subframe)
+        places.append(np.array([*scene.camera.matrix_world, (scene.camera.data.ortho_scale,) * 4]))
+    if any(np.abs(place - places[2]).max() > 1e-6 for place in places[:2]):
+        raise MovingParallelCamera(camera=scene.camera.name)

@@ -73,7 +73,8 @@ def capture(
     layer = _layer_name(scene, view_layer)
     copy = scene.copy()
     try:
-        _set_frame(copy, frame)
+        if frame is not None:
+            copy.frame_current, copy.frame_subframe = math.floor(frame), frame - math.floor(frame)
         if camera is not None:
             copy.camera = camera
             copy.timeline_markers.clear()  # a marker's camera would win
@@ -135,7 +136,7 @@ def depth_range(
 def _fulfilled(copy: Any, order: Order) -> Order:
     orders[copy.name] = order
     try:
-        with _last_slot():
+        with _last_slot(), _at(copy):
             state = bpy.ops.render.render(scene=copy.name)
     except RuntimeError as error:  # what the engine reported, whose own error says more; else why Blender refused
         if order.error is None:
@@ -149,15 +150,25 @@ def _fulfilled(copy: Any, order: Order) -> Order:
     return order
 
 
-def _set_frame(copy: Any, frame: float | None) -> None:
-    """Put a scene's copy at another time, and behind the camera that a marker binds there."""
-    if frame is None:
-        return
-    copy.frame_current, copy.frame_subframe = math.floor(frame), frame - math.floor(frame)
-    bound = [(marker.frame, marker.camera) for marker in copy.timeline_markers if marker.camera is not None]
-    bound.sort(key=lambda pair: pair[0])
-    if bound:
-        copy.camera = next((camera for at, camera in reversed(bound) if at <= frame), bound[0][1])
+@contextlib.contextmanager
+def _at(copy: Any) -> Iterator[None]:
+    """Render a scene's copy at its own frame.
+
+    A scene that is rendered by its name gets the frame, though not the subframe, of the scene in the context. Making
+    it the context's is no way out: every operator brings that up to date, and so would write the animation's values at
+    the copy's frame into the objects that it shares with the user's scene.
+    """
+    frame, subframe = copy.frame_current, copy.frame_subframe
+
+    def set_again(scene: Any, *_: Any) -> None:
+        if scene.name == copy.name:
+            scene.frame_current, scene.frame_subframe = frame, subframe
+
+    bpy.app.handlers.render_pre.append(set_again)
+    try:
+        yield
+    finally:
+        bpy.app.handlers.render_pre.remove(set_again)
 
 
 def observe(depsgraph: Any, people: People) -> pose.Observed | None:

@@ -27,7 +27,7 @@ from . import capture as captures
 from .generation import Outcome, Settings, generate
 from .identity import Identities
 from .live_preview import enlarged
-from .passes import COMBINED, CONTROL_PASSES, NORMAL, NOTHING_MORE, RawPasses, Wants
+from .passes import COMBINED, CONTROL_PASSES, NORMAL, NOTHING_MORE, Neutral, RawPasses, Wants
 from .words import PHASES
 
 last_timings: tuple[Timing, ...] = ()
@@ -48,6 +48,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self._error: Exception | None = None
         self._extent: Extent | None = None
         self._has_region = False
+        self._neutral: Neutral | None = None  # what is set for the passes
         self._data: Any = None  # what Cycles was reset with
         self._wants = NOTHING_MORE
         self._settings: Settings | None = None  # of the frame that is painted
@@ -87,10 +88,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         except Exception as error:
             self._error = error
             return
-        if not self.session:
-            cycles_engine.create(self, data)
-        cycles_engine.reset(self, data, depsgraph)
         self._data = data
+        self._reset(depsgraph)
 
     def render(self, depsgraph: Any) -> None:
         """Render one view layer: its passes, and the frame's picture over them."""
@@ -145,9 +144,18 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         # ids say whether a joint is behind its own skin or behind something else
         return replace(wants, ids=any(thing.type == "ARMATURE" for thing in depsgraph.objects))
 
+    def _reset(self, depsgraph: Any) -> None:
+        """Give Cycles the evaluated scene to render next."""
+        if self.session and self._wants.beauty:  # with persistent data it would keep the lamps of the render before
+            cycles_engine.free(self)
+            self.session = None
+        if not self.session:
+            cycles_engine.create(self, self._data)
+        cycles_engine.reset(self, self._data, depsgraph)
+
     def _prepare(self, depsgraph: Any) -> None:
         """Set the evaluated scene up for the geometry."""
-        passes.neutralise(depsgraph, self._wants)
+        self._neutral = passes.Neutral(depsgraph, self._wants)
         passes.add(self, depsgraph.view_layer.name, self._wants)
         self._identities = identity.number(depsgraph) if self._wants.ids else None
         self._has_region = passes.prepare_region(self, depsgraph)
@@ -162,6 +170,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         extent = self._extent
         assert extent is not None
         began = time.perf_counter()
+        if self._wants.motion:
+            cameras.check_motion(self, depsgraph)
         # whatever is needed of the depsgraph must be taken now: in background mode Cycles frees it
         camera = cameras.protocol_camera(depsgraph.scene_eval, depsgraph)
         observed = captures.observe(depsgraph, people)
@@ -169,8 +179,10 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         if self._wants.beauty:
             picture = beauty.render(self, depsgraph)
             self._prepare(depsgraph)
-            cycles_engine.reset(self, self._data, depsgraph)
+            self._reset(depsgraph)
         raw = passes.render(self, depsgraph, extent, has_region=self._has_region)
+        if self._wants.beauty:  # with persistent data these are the copies of the next frame, too
+            self._neutral.undo()
         if self._stopped():
             raise JobCancelled()
         capture_ms = (time.perf_counter() - began) * 1e3

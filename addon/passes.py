@@ -134,38 +134,55 @@ def wanted(wants: Wants) -> tuple[Pass, ...]:
     return (*ids, *((UV,) if wants.uv else ()), *((MOTION,) if wants.motion else ()))
 
 
-def neutralise(depsgraph: Any, wants: Wants) -> None:
-    """Take back, on the evaluated copies, every setting of the user's that would blur or shift the passes.
+class Neutral:
+    """A view layer whose evaluated copies are set for the passes alone.
 
-    And switch the wanted passes on.
+    Every setting of the user's that would blur or shift the passes is taken back, and the wanted passes are
+    switched on. `undo` is for a depsgraph that is rendered again with the user's settings.
     """
-    scene, layer = depsgraph.scene_eval, depsgraph.view_layer_eval
-    known = scene.cycles.bl_rna.properties
-    for name, value in _CYCLES.items():
-        if name in known:
-            setattr(scene.cycles, name, value)
-    for name, value in _RENDER.items():
-        setattr(scene.render, name, value)
-    scene.camera.data.dof.use_dof = False
-    for thing in depsgraph.objects:
-        if thing.type == "LIGHT":  # geometry is seen without; lit, a room with four lamps takes a quarter longer
-            thing.data.energy = 0.0
-    layer.samples = 0
-    layer.pass_alpha_threshold = 0.5
-    for name in ("use_pass_z", "use_pass_normal", "use_pass_position"):
-        setattr(layer, name, True)
-    if wants.ids:
-        if not (layer.use_pass_cryptomatte_object or layer.use_pass_cryptomatte_material):
-            layer.pass_cryptomatte_depth = 2  # one pass of two ranks
-        layer.use_pass_cryptomatte_object = layer.use_pass_cryptomatte_material = True
-        layer.use_pass_object_index = layer.use_pass_material_index = True
-    if wants.uv:
-        layer.use_pass_uv = True
-    if wants.motion:
-        layer.use_pass_vector = True
-    layer.cycles.use_denoising = False
-    layer.cycles.denoising_store_passes = False
-    silence(scene, layer)
+
+    def __init__(self, depsgraph: Any, wants: Wants) -> None:
+        self._before: list[tuple[Any, str, Any]] = []
+        scene, layer = depsgraph.scene_eval, depsgraph.view_layer_eval
+        known = scene.cycles.bl_rna.properties
+        self._set(scene.cycles, {name: value for name, value in _CYCLES.items() if name in known})
+        self._set(scene.render, _RENDER)
+        self._set(scene.camera.data.dof, {"use_dof": False})
+        for thing in depsgraph.objects:
+            if thing.type == "LIGHT":  # geometry is seen without; lit, a room with four lamps takes a quarter longer
+                self._set(thing.data, {"energy": 0.0})
+        self._set(layer, {**_LAYER, **dict.fromkeys(_flags(wants), True)})
+        if wants.ids and not (layer.use_pass_cryptomatte_object or layer.use_pass_cryptomatte_material):
+            self._set(layer, {"pass_cryptomatte_depth": 2})  # one pass of two ranks
+        self._set(layer, dict.fromkeys(_CRYPTOMATTE, True) if wants.ids else {})
+        self._set(layer.cycles, {"use_denoising": False, "denoising_store_passes": False})
+        silence(scene, layer)
+
+    def _set(self, owner: Any, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            self._before.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, value)
+
+    def undo(self) -> None:
+        """Give the evaluated copies the user's settings again."""
+        for owner, name, value in reversed(self._before):
+            setattr(owner, name, value)
+        self._before.clear()
+
+
+_LAYER = {
+    "samples": 0,
+    "pass_alpha_threshold": 0.5,
+    "use_pass_z": True,
+    "use_pass_normal": True,
+    "use_pass_position": True,
+}
+_CRYPTOMATTE = ("use_pass_cryptomatte_object", "use_pass_cryptomatte_material")
+
+
+def _flags(wants: Wants) -> list[str]:
+    names = ["use_pass_object_index", "use_pass_material_index"] if wants.ids else []
+    return names + ["use_pass_uv"] * wants.uv + ["use_pass_vector"] * wants.motion
 
 
 def silence(scene: Any, layer: Any) -> None:

@@ -6,8 +6,9 @@
     |     MissingControlImage
     |- SceneError          the Blender scene lacks something
     |  |- NoCamera, PanoramicCamera, StereoRender, RegionTooSmall, ReversedClip, BrokenCamera,
-    |     BeautyNeedsWholeFrame, BeautyNeedsPersistentData, NothingRendered, NothingInView,
-    |     NoArmature, UnmappedRig, NothingSelected, NoUVMap, NotInView, NotEditable, NoPicture
+    |     BeautyNeedsWholeFrame, BeautyNeedsPersistentData, MovingParallelCamera,
+    |     NothingRendered, NothingInView, NoArmature, UnmappedRig, NothingSelected, NoUVMap, NotInView,
+    |     NotEditable, NoPicture
     |- BackendError        no conversation with the backend
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
     |     InstallFailed, InstallOffline, InstallNeedsSpace
@@ -166,6 +167,14 @@ class BeautyNeedsPersistentData(SceneError):
     sentence = (
         "A control made from the rendered scene needs Persistent Data when Blender runs without a window. "
         "Switch it on in Render > Performance > Final Render, or call underpaint.generate(), which does without."
+    )
+
+
+class MovingParallelCamera(SceneError):
+    code = "moving_parallel_camera"
+    sentence = (
+        'The orthographic camera "{camera}" moves, and this Blender\'s motion vectors are wrong for such cameras. '
+        "Use a perspective camera from far away, or Blender 4.2."
     )
 
 
