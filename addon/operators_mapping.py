@@ -26,6 +26,12 @@ _OVERRIDABLE = {"LIBRARY_OVERRIDABLE"}
 _SHOWN = 4  # names in a message, of many
 
 
+def short(name: str) -> str:
+    """A name that fits into a sidebar: "L Hand"."""
+    side, _, rest = name.partition(" ")
+    return f"{side[0].upper()} {rest.capitalize()}" if side.lower() in SIDES else name.capitalize()
+
+
 class UNDERPAINT_PG_point(bpy.types.PropertyGroup):
     """A point of a person, and the bone that marks it"""
 
@@ -46,7 +52,10 @@ class UNDERPAINT_PG_armature(bpy.types.PropertyGroup):
     group: EnumProperty(
         name="Points",
         description="The part of a person whose points are listed",
-        items=[(name.upper().replace(" ", "_"), name, "", number) for number, name in enumerate(GROUPS)],
+        items=[
+            (name.upper().replace(" ", "_"), short(name), f"{name}: {len(points)} points", number)
+            for number, (name, points) in enumerate(GROUPS.items())
+        ],
         override=_OVERRIDABLE,
     )
 
@@ -459,7 +468,8 @@ def _show_sidebar(context: Any) -> bool:
     """Open the tab with the editor in a 3D Viewport; False where there is none."""
     areas = [] if context.screen is None else [area for area in context.screen.areas if area.type == "VIEW_3D"]
     for area in areas:
-        area.spaces.active.show_region_ui = True
+        if not area.spaces.active.show_region_ui:  # one that is there already would be closed
+            area.spaces.active.show_region_ui = True
         for region in area.regions:
             # A sidebar that was never drawn has no tabs yet, and begins with any of them.
             if region.type == "UI" and region.active_panel_category not in ("", "UNSUPPORTED"):

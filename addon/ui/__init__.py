@@ -2,7 +2,8 @@
 
 from . import image_editor, lists, mapping, menus, render_properties, segmentation, view3d
 
-_MODULES = (lists, menus, render_properties, view3d, mapping, segmentation, image_editor)
+# The editor of bones is first in the sidebar, where a message leads to it; it is there for armatures alone.
+_MODULES = (lists, menus, render_properties, mapping, view3d, segmentation, image_editor)
 
 
 def register() -> None:

@@ -19,7 +19,7 @@ _BY_HAND, _FOUND, _LOST, _MISSING, _ABSENT = "CHECKMARK", "AUTO", "ERROR", "CANC
 def state(point: str, bone: str, bones: Any, found: Any) -> tuple[str, str]:
     """An icon and words for how a point is mapped. `found`: what the names say, by point."""
     if bone and bone in bones:
-        return _BY_HAND, "Mapped by you"
+        return _BY_HAND, f'Mapped by you to "{bone}"'
     if bone:
         return _LOST, f'No bone is called "{bone}" any more'
     if point in found:
@@ -46,8 +46,8 @@ class UNDERPAINT_UL_points(bpy.types.UIList):
         armature = data.id_data
         bones = bones_of(armature)
         icon, _words = state(item.name, item.bone, bones, operators_mapping.guessed(armature))
-        row = layout.split(factor=0.45, align=True)
-        row.label(text=label(item.name).capitalize(), icon=icon)
+        row = layout.split(factor=0.42, align=True)
+        row.label(text=operators_mapping.short(label(item.name)), icon=icon)
         row.prop_search(item, "bone", armature, "edit_bones" if armature.is_editmode else "bones", text="")
 
     def filter_items(self, _context: Any, data: Any, _property: str) -> tuple[list[int], list[int]]:
