@@ -62,7 +62,7 @@ def walls(collection: Any) -> None:
     back.box("White Paint", (0.9, BACK - 0.011, 0.07), (5.1, 0.022, 0.14), bevel=0.006)
     back.box("White Paint", (0.9, BACK - 0.014, 2.62), (5.1, 0.028, 0.05), bevel=0.01)
     back.finish(collection)
-    left = Solid("Wall Window")
+    left = Solid("Window Wall")
     x = LEFT - thick / 2
     near, far = -3.5, BACK
     (y0, y1), (z0, z1) = WINDOW_Y, WINDOW_Z

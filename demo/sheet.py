@@ -34,3 +34,13 @@ def compose(
         draw.text((x, y + tile_px + 8), caption, fill=_INK, font=ImageFont.load_default(20))
         draw.text((x, y + tile_px + 33), remark, fill=_FAINT, font=ImageFont.load_default(16))
     page.save(path, optimize=True)
+
+
+def grid(folder: str, path: str, *, columns: int) -> None:
+    """Every PNG of a folder side by side in the order of their names, pixel for pixel."""
+    pictures = [Image.open(name).convert("RGB") for name in sorted(Path(folder).glob("*.png"))]
+    width, height = pictures[0].size
+    page = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height))
+    for index, picture in enumerate(pictures):
+        page.paste(picture, (index % columns * width, index // columns * height))
+    page.save(path, optimize=True)
