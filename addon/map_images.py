@@ -26,7 +26,7 @@ def find(name: str) -> Any:
 
 
 def put(item: ControlMap) -> Any:
-    """Show a map in its datablock: its bytes and floats as they are, with no colour management."""
+    """Show a map in its datablock: its bytes, or floats, as they are."""
     height, width, _ = item.values.shape
     is_float = item.values.dtype != np.uint8
     image = find(item.name)
@@ -82,6 +82,11 @@ def is_shown() -> bool:
 
 
 def _new(name: str, width: int, height: int, *, is_float: bool) -> Any:
-    image = bpy.data.images.new(f"Control {name}", width, height, alpha=False, float_buffer=is_float, is_data=True)
+    """A datablock for a map.
+
+    Bytes are drawn as they are under sRGB, and too bright as Non-Color data; their numbers are the same. Floats
+    are drawn too bright whatever is chosen; as data their numbers stay.
+    """
+    image = bpy.data.images.new(f"Control {name}", width, height, alpha=False, float_buffer=is_float, is_data=is_float)
     image[MARK] = name
     return image

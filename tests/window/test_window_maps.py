@@ -3,6 +3,8 @@
 import time
 
 from blender_window import Window
+from PIL import Image
+from underpaint.protocol.ade20k import PALETTE
 from window_steps import ARTEFACTS, assert_quiet
 
 PREPARE = """
@@ -76,6 +78,7 @@ def test_maps_are_shown_and_follow_their_settings(scene: Window) -> None:
     scene.call("bpy.data.objects['Cube'].location.x = 1")
     scene.wait("state.look.stale != ''")
     time.sleep(1.5)
-    scene.screenshot(ARTEFACTS / "window_maps_old.png")
+    picture = Image.open(scene.screenshot(ARTEFACTS / "window_maps_old.png")).convert("RGB")
+    assert picture.getpixel((500, 330)) == PALETTE[2], "the map's bytes are not what the window draws"
     assert_quiet(scene)
     print(f"from the click to the maps {took:.0f} ms, from a setting to its map {follow:.0f} ms")
