@@ -68,7 +68,7 @@ class UNDERPAINT_PT_rig_presets(PresetPanel, bpy.types.Panel):
 
     def draw(self, context: Any) -> None:
         if bpy.utils.preset_paths(operators_mapping.SUBDIR):
-            super().draw(context)
+            PresetPanel.draw(self, context)
             return
         self.layout.label(text="No presets yet")  # where Blender would say that paths are missing
         row = self.layout.row()

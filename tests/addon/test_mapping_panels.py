@@ -1,10 +1,12 @@
 """The mapping editor, drawn onto a layout that checks each call, and what it says of every point."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import bpy
 import pytest
+from bl_ui.utils import PresetPanel
 from test_mapping import invented, numbered
 from test_ui_drawing import CheckingLayout
 from underpaint.addon import inspector, operators_generate
@@ -117,11 +119,27 @@ def test_both_panels_and_the_menus_are_there_for_armatures_alone(scene: Any) -> 
     assert "Guess All Anew" in told
 
 
-def test_the_presets_popover_before_there_is_one(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+class _Popover(PresetPanel):
+    """What Blender makes of the class when it draws it, with a layout of ours."""
+
+    preset_subdir = panel.UNDERPAINT_PT_rig_presets.preset_subdir
+    preset_operator = panel.UNDERPAINT_PT_rig_presets.preset_operator
+    preset_add_operator = panel.UNDERPAINT_PT_rig_presets.preset_add_operator
+    preset_extensions = panel.UNDERPAINT_PT_rig_presets.preset_extensions
+
+    def __init__(self, layout: CheckingLayout) -> None:
+        self.layout = layout
+
+
+def test_the_presets_popover(scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bpy.utils, "preset_paths", lambda _subdir: [])
     told: list[str] = []
     panel.UNDERPAINT_PT_rig_presets.draw(SimpleNamespace(layout=CheckingLayout(told)), context())
     assert "No presets yet" in told
+    (tmp_path / "Die_Knochen.json").write_text("{}")
+    monkeypatch.setattr(bpy.utils, "preset_paths", lambda _subdir: [str(tmp_path)])
+    panel.UNDERPAINT_PT_rig_presets.draw(_Popover(CheckingLayout(told)), context())
+    assert "Die Knochen" in told
 
 
 def test_an_unknown_rig_s_error_has_a_button_to_the_editor(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:

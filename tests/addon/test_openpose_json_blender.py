@@ -14,6 +14,7 @@ from underpaint.addon.capture import People, capture
 from underpaint.addon.generation import Settings, build_request
 from underpaint.addon.ui import control_options, menus
 from underpaint.protocol.arrays import ArrayRef, DType
+from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import InvalidPose, NoArmature
 from underpaint.protocol.openpose_json import people_from_json
 from underpaint.protocol.request import ControlKind
@@ -212,3 +213,17 @@ def test_the_round_trip_through_blender(scene: Any, rig: Any, tmp_path: Path) ->
         assert (one is None) == (other is None)
         if one is not None and other is not None:
             assert (other.x_px, other.y_px) == pytest.approx((one.x_px, one.y_px), abs=1e-3)
+
+
+def test_an_animation_renders_the_frame_s_own_people(scene: Any, tmp_path: Path, fake_backend: Connection) -> None:
+    scene.frame_start, scene.frame_end = 4, 6
+    bpy.ops.underpaint.import_openpose(filepath=written(tmp_path / "list.json", [people(1), people(3), people(2)]))
+    scene.underpaint.prompt = "steps=1"
+    scene.render.filepath = str(tmp_path / "frame_")
+    bpy.ops.render.render(animation=True)
+    counts: list[int] = []
+    for job in reversed(fake_backend.jobs().jobs):
+        (source,) = (c.source for c in job.request.controls if c.kind is ControlKind.OPENPOSE)
+        assert isinstance(source, PosePass)
+        counts.append(len(source.people))
+    assert counts == [1, 3, 2]
