@@ -34,7 +34,7 @@ def identify(armature: Any) -> Match | None:
         humanoid = Match(rig=ANY, bones=told)
         if not humanoid.missing:
             found = humanoid
-    own = mapping.of(armature.data) if hasattr(armature.data, "underpaint") else None
+    own = mapping.of(armature.data)
     if own is None:
         return found
     if found is None:

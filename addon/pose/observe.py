@@ -15,6 +15,7 @@ from .humanoid import identify
 from .match import unmapped
 from .plan import Frame, Plan, Rest, plan, upright
 
+_FARTHEST_M = 1e9  # what is farther away can't be seen; Blender keeps infinity as 3e38
 _FEWEST_BONES = 12  # of a skinned armature that may be a person with names of its own: one for each limb's joint
 
 
@@ -46,9 +47,9 @@ def observe(depsgraph: Any) -> Observed:
     unknown names where there is nobody else.
     """
     cast = _Cast(depsgraph)
-    people = [figure for item in cast.skinned.values() if (figure := cast.figure(item))]
+    people = [figure for item in cast.skinned if (figure := cast.figure(item))]
     if not people:
-        people = [figure for item in cast.bare.values() if (figure := cast.figure(item))]
+        people = [figure for item in cast.bare if (figure := cast.figure(item))]
     if not people and cast.strangers:
         raise unmapped(cast.strangers[0], None)
     return Observed(figures=tuple(people))
@@ -74,9 +75,10 @@ class _Cast:
     """Who is in a depsgraph. Lives for one call, since it holds on to evaluated data."""
 
     def __init__(self, depsgraph: Any) -> None:
-        self.skinned: dict[tuple[Any, ...], _Placed] = {}  # armatures with rendered meshes, each place once
-        self.bare: dict[tuple[Any, ...], _Placed] = {}
+        self.skinned: list[_Placed] = []  # armatures with rendered meshes, each place once
+        self.bare: list[_Placed] = []
         self.strangers: list[str] = []  # armatures that nobody knows
+        self._places: set[tuple[Any, ...]] = set()
         self._bodies: dict[int, _Body] = {}  # by the armature's address
         self._plans: dict[tuple[Any, ...], Plan | None] = {}
         self._depsgraph = depsgraph
@@ -87,40 +89,50 @@ class _Cast:
         inverses: dict[int, Points] = {}
         for instance in self._depsgraph.object_instances:
             thing = instance.object  # valid until the next instance
-            kind = thing.type
-            if kind in ("EMPTY", "LIGHT", "CAMERA") or thing.hide_render or not instance.show_self:
-                continue
-            if kind == "ARMATURE":
-                self._add(self.bare, self._evaluated(thing), np.array(instance.matrix_world, np.float64))
-                continue
             address = thing.original.as_pointer()
             armatures = owners.get(address)
             if armatures is None:
-                armatures = tuple({a.original.as_pointer(): self._evaluated(a) for a in _behind(thing)}.values())
-                owners[address] = armatures
-                for armature in armatures:
-                    body = self._bodies.setdefault(armature.original.as_pointer(), _Body())
-                    body.objects.add(thing.original.name_full)
-                    if kind == "MESH":
-                        body.meshes[address] = self._evaluated(thing)
-            if kind != "MESH":
+                armatures = owners[address] = self._enter(thing, address)
+            if not armatures or not instance.show_self:  # of thousands of leaves, nothing more is asked
+                continue
+            if thing.type == "ARMATURE":
+                self._add(self.bare, armatures[0], np.array(instance.matrix_world, np.float64))
                 continue
             for armature in armatures:
                 world = np.array(armature.matrix_world, np.float64)
                 if instance.is_instance:
                     if address not in inverses:
-                        inverses[address] = np.linalg.pinv(np.array(self._evaluated(thing).matrix_world, np.float64))
+                        inverses[address] = np.array(self._evaluated(thing).matrix_world.inverted_safe(), np.float64)
                     world = np.array(instance.matrix_world, np.float64) @ inverses[address] @ world
                 self._add(self.skinned, armature, world)
+
+    def _enter(self, thing: Any, address: int) -> tuple[Any, ...]:
+        """Note what an object that is rendered belongs to; the armatures that it makes people of, evaluated."""
+        kind = thing.type
+        if thing.hide_render or kind in ("EMPTY", "LIGHT", "CAMERA"):
+            return ()
+        if kind == "ARMATURE":
+            return (self._evaluated(thing),)
+        armatures = tuple({a.original.as_pointer(): self._evaluated(a) for a in _behind(thing)}.values())
+        for armature in armatures:
+            body = self._bodies.setdefault(armature.original.as_pointer(), _Body())
+            body.objects.add(thing.original.name_full)
+            if kind == "MESH":
+                body.meshes[address] = self._evaluated(thing)
+        return armatures if kind == "MESH" else ()
 
     def _evaluated(self, thing: Any) -> Any:
         return thing.original.evaluated_get(self._depsgraph)
 
-    def _add(self, placed: dict[tuple[Any, ...], _Placed], armature: Any, world: Points) -> None:
-        if not np.isfinite(world).all():
-            return  # nothing of it can be seen
-        key = (armature.original.as_pointer(), np.round(world, 4).tobytes())
-        placed.setdefault(key, _Placed(armature=armature, world=world))
+    def _add(self, placed: list[_Placed], armature: Any, world: Points) -> None:
+        if not (np.abs(world) < _FARTHEST_M).all():  # nor if it is NaN
+            return
+        address = armature.original.as_pointer()
+        # to the millimetre, and in two ways, since a number may lie between two of them
+        keys = [(address, np.round(world * 1e3 + shift).astype(np.int64).tobytes()) for shift in (0.0, 0.5)]
+        if self._places.isdisjoint((id(placed), *key) for key in keys):
+            placed.append(_Placed(armature=armature, world=world))
+        self._places.update((id(placed), *key) for key in keys)
 
     def figure(self, item: _Placed) -> Figure | None:
         """A person; None for an armature that is none, or is scaled to nothing. Raises UnmappedRig."""

@@ -1,5 +1,6 @@
 """People in the world as keypoints on the picture, and what stands before them. Arrays only."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,8 +77,8 @@ def people(
     others = in_front > np.maximum(_REACH * heads, _OTHERS_M)
     if ids is not None:
         own = _own(figures, ids)[np.arange(len(figures))[:, None], ids.indices[rows, columns]]
-        # another instance of the same character has the same name, but can't be this one's own arm
-        own &= in_front <= along - nearest + _REACH * heads
+        # another instance of the same character has the same name, but is out of this one's reach
+        own &= ~_twins(figures)[:, None] | (in_front <= along - nearest + _REACH * heads)
         others = ~own & (in_front > np.minimum(_OTHERS_M, _FLESH * heads * 2))
         hidden &= own | others
     facing = _facing(points, np.stack([figure.outward for figure in figures]), camera)
@@ -112,6 +113,12 @@ def _own(figures: tuple[Figure, ...], ids: ObjectIds) -> NDArray[np.bool_]:
     for row, figure in zip(own, figures, strict=True):
         row[[number[name] for name in figure.objects if name in number]] = True
     return own
+
+
+def _twins(figures: tuple[Figure, ...]) -> NDArray[np.bool_]:
+    """Whether a person's objects are somebody else's as well."""
+    counts = Counter(name for figure in figures for name in figure.objects)
+    return np.array([any(counts[name] > 1 for name in figure.objects) for figure in figures])
 
 
 def _facing(points: Points, outward: Points, camera: Camera) -> Points:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import head
 from .face import Features, Points
 from .plan import Frame
 
-_MOST = 6000  # vertices of one mesh whose weights are read; more say nothing more
-_SAMPLES = 64
-_KEPT = 64
+_MOST = 3000  # vertices of one mesh whose weights are read, which takes 5 us each; more say hardly more
+_KEPT, _ALIKE = 64, 8  # numbers of vertices, and heads of one number
 _BELOW, _ABOVE = 0.8, 4.0  # where to look for the head, in lengths of the head bone from its head: chins, and big heads
 
 
@@ -24,32 +24,34 @@ _BELOW, _ABOVE = 0.8, 4.0  # where to look for the head, in lengths of the head 
 class _Measured:
     """What a mesh came to, and what it looked like then."""
 
-    samples: Any  # numbers of some vertices
+    samples: NDArray[np.intp]  # the numbers of the head's vertices
     places: Points  # theirs, in the head's space
     result: tuple[int, Features] | None  # how much of a face it is, and what was found
 
 
-_known: OrderedDict[tuple[int, int, str], _Measured] = OrderedDict()
-"""By the data's ids. Weights are slow to read and hardly ever change; a changed shape is noticed."""
+_known: OrderedDict[tuple[int, str], list[_Measured]] = OrderedDict()
+"""By the mesh's number of vertices and the bone. Weights are slow to read and hardly ever change; a changed shape
+is noticed, and characters that were copied with their meshes are known as one."""
 
 
 def features(armature: Any, meshes: Iterable[Any], frame: Frame) -> Features | None:
     """Nose, eyes and ears of the mesh among these evaluated ones that is most of a face; None where none is."""
     bone = armature.pose.bones[frame.bone]
-    space = np.array(armature.matrix_world @ bone.matrix, np.float64)
-    if not np.isfinite(space).all() or abs(np.linalg.det(space[:3, :3])) < 1e-12:
+    space = armature.matrix_world @ bone.matrix
+    if not abs(space.determinant()) > 1e-12:  # nor if it is NaN
         return None
     into_head = np.eye(4)
     into_head[:3, :3] = frame.rotation
-    into_head = into_head @ np.linalg.inv(space)
-    carried = {frame.bone, *(child.name for child in bone.bone.children_recursive)}
-    found = [result for mesh in meshes if (result := _of_mesh(armature, mesh, carried, into_head, frame)) is not None]
+    into_head = into_head @ np.array(space.inverted(), np.float64)
+    carried = {frame.bone}
+    for child in armature.data.bones:  # parents before children
+        if child.parent is not None and child.parent.name in carried:
+            carried.add(child.name)
+    found = [result for mesh in meshes if (result := _of_mesh(mesh, carried, into_head, frame)) is not None]
     return max(found, key=lambda result: result[0])[1] if found else None
 
 
-def _of_mesh(
-    armature: Any, mesh: Any, carried: Set[str], into_head: Points, frame: Frame
-) -> tuple[int, Features] | None:
+def _of_mesh(mesh: Any, carried: Set[str], into_head: Points, frame: Frame) -> tuple[int, Features] | None:
     whole = mesh.parent_type == "BONE" and mesh.parent_bone in carried
     groups = {group.index for group in mesh.vertex_groups if group.name in carried}
     if not (whole or groups):
@@ -59,11 +61,11 @@ def _of_mesh(
     data.vertices.foreach_get("co", flat)
     matrix = into_head @ np.array(mesh.matrix_world, np.float64)
     places = flat.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-    key = (armature.data.original.session_uid, mesh.original.data.session_uid, frame.bone)
-    known = _known.get(key)
-    if known is not None and _unchanged(known, places, frame.size):
-        _known.move_to_end(key)
-        return known.result
+    known = _known.setdefault((len(places), frame.bone), [])
+    _known.move_to_end((len(places), frame.bone))
+    for measured in known:
+        if _unchanged(measured, places, frame.size):
+            return measured.result
     near = (places[:, 2] > -_BELOW * frame.size) & (places[:, 2] < _ABOVE * frame.size)
     near &= np.isfinite(places).all(axis=1)
     candidates = np.flatnonzero(near)
@@ -75,15 +77,16 @@ def _of_mesh(
             np.intp,
         )
     skin = places[candidates]
-    samples = candidates[:: 1 + len(candidates) // _SAMPLES]
-    _known[key] = _Measured(samples=samples, places=places[samples], result=_result(skin, frame.size))
+    measured = _Measured(samples=candidates, places=skin, result=_result(skin, frame.size))
+    known.append(measured)
+    del known[:-_ALIKE]
     if len(_known) > _KEPT:
         _known.popitem(last=False)
-    return _known[key].result
+    return measured.result
 
 
 def _unchanged(known: _Measured, places: Points, size: float) -> bool:
-    if not len(known.samples) or known.samples[-1] >= len(places):
+    if not len(known.samples):
         return False
     return bool(np.abs(places[known.samples] - known.places).max() < 1e-3 * size)
 
