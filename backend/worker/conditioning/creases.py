@@ -22,7 +22,6 @@ class Creases:
 
     rows: Indices
     columns: Indices
-    angle_deg: Float32Array
     on_first: Mask  # whether the line lies on the pair's first pixel
 
 
@@ -42,7 +41,7 @@ def creases(pairs: Pairs, least_deg: float) -> Creases:
     owner = np.zeros(rows.shape, np.float32)
     for weight, part in zip(_OWNER, pairs.normal, strict=True):
         owner += weight * (part[rows, left] - part[rows, left + 1])
-    return Creases(rows=rows, columns=left, angle_deg=np.degrees(angle[sharp]), on_first=owner > 0)
+    return Creases(rows=rows, columns=left, on_first=owner > 0)
 
 
 def _known(pairs: Pairs, rows: Indices, columns: Indices) -> Mask:

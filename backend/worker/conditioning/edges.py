@@ -26,11 +26,9 @@ class LineKind(IntEnum):
     MATERIAL = 4
 
 
-_BORDERS = (LineKind.SILHOUETTE, LineKind.OBJECT)
-
-_WEAK = 0.75  # of the angle: bends from here on continue a crease, but don't make one
-_BESIDE_PX = 2  # of the reference picture: a crease so close to a border is the border's own rounding
-_LASTING_PX = 16  # of the reference picture
+_BESIDE_PX = 2  # of the reference picture: a fold so close to another line is that line's own rounding
+_LASTING_PX = 16  # of the reference picture: creases so long are no accident of where pixels meet a bevel
+_PIECE_PX = 6  # of the reference picture: what is left of a crease that runs along a border
 _GAP_PX = 3  # of the reference picture: lines that break off so close to another are continued
 
 
@@ -49,21 +47,17 @@ def find_lines(
     """
     both = list(pairs(metres, normal_camera, objects, camera))
     scale = min(metres.shape) / REFERENCE_SIDE
-    drawn: dict[LineKind, Mask] = {}
-    if options.materials:
-        drawn[LineKind.MATERIAL] = _borders(both, materials)
-    if options.creases:
-        drawn[LineKind.CREASE] = _creases(both, metres.shape, options.crease_deg, scale)
-    if options.objects:
-        drawn[LineKind.OBJECT] = _borders(both, objects)
-    if options.silhouettes:
-        drawn[LineKind.SILHOUETTE] = _silhouettes(both, metres.shape)
     kinds = np.zeros(metres.shape, np.uint8)
-    if LineKind.CREASE in drawn:
-        for border in (drawn[kind] for kind in _BORDERS if kind in drawn):
-            drawn[LineKind.CREASE] &= ~_around(border, _BESIDE_PX * scale) | border
-    for kind, mask in drawn.items():
-        kinds[mask] = kind
+    if options.materials:
+        kinds[_borders(both, materials)] = LineKind.MATERIAL
+    nothing = np.zeros(metres.shape, bool)
+    silhouettes = _silhouettes(both, metres.shape) if options.silhouettes else nothing
+    objects_meet = _borders(both, objects) if options.objects else nothing
+    borders = silhouettes | objects_meet
+    if options.creases:
+        kinds[_creases(both, borders, options.crease_deg, scale)] = LineKind.CREASE
+    kinds[objects_meet] = LineKind.OBJECT
+    kinds[silhouettes] = LineKind.SILHOUETTE
     reach = max(2, round(_GAP_PX * scale))
     return thin(close_gaps(thin(kinds), reach))
 
@@ -78,24 +72,22 @@ def _silhouettes(both: list[Pairs], shape: tuple[int, ...]) -> Mask:
     return mask
 
 
-def _creases(both: list[Pairs], shape: tuple[int, ...], crease_deg: float, scale: float) -> Mask:
-    """Sharp creases, and folds where there are none. What bends less goes on from what bends enough."""
-    weak = np.zeros(shape, bool)
-    strong = np.zeros(shape, bool)
+def _creases(both: list[Pairs], borders: Mask, crease_deg: float, scale: float) -> Mask:
+    """Sharp creases, and folds where there are none; neither so close to `borders` that it would be part of them."""
+    sharp = np.zeros(borders.shape, bool)
     for found in both:
-        crease = creases(found, _WEAK * crease_deg)
-        columns = np.where(crease.on_first, crease.columns, crease.columns + 1)
-        enough = crease.angle_deg >= crease_deg
-        for mask, chosen in ((weak, np.ones_like(enough)), (strong, enough)):
-            view = mask.T if found.transposed else mask
-            view[crease.rows[chosen], columns[chosen]] = True
-    sharp = _hanging_on(weak, strong)
-    fold = folds(both, crease_deg, scale)
+        crease = creases(found, crease_deg)
+        view = sharp.T if found.transposed else sharp
+        view[crease.rows, np.where(crease.on_first, crease.columns, crease.columns + 1)] = True
     # A sharp crease is a fold as well, less exactly; a bevel is a sharp crease too, here and there.
     lasting = without_specks(sharp, _LASTING_PX * scale)
     beside = _around(lasting, _BESIDE_PX * scale)
+    fold = folds(both, crease_deg, scale)
     folded = _hanging_on(fold.weak & ~beside, fold.strong & ~beside)
-    return lasting | folded | sharp & ~_around(folded, _BESIDE_PX * scale)
+    lines = lasting | sharp & ~_around(folded, _BESIDE_PX * scale)
+    lines &= ~_around(borders, 1)
+    lines |= folded & ~_around(borders, _BESIDE_PX * scale)
+    return without_specks(lines, _PIECE_PX * scale)
 
 
 def _hanging_on(weak: Mask, strong: Mask) -> Mask:

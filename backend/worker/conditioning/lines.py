@@ -54,7 +54,7 @@ def draw_lines(kinds: UInt8Array, rule: LineConvention, options: LineOptions) ->
     if levels == 1 or not 0 <= levels <= 256:
         raise InvalidRequest(reason=f"{levels} shades of grey, expected 2 to 256, or 0 for all of them")
     if rule.style is not LineStyle.STRAIGHT:
-        kinds = without_specks(kinds, shortest_px)
+        kinds = kinds * without_specks(kinds > 0, shortest_px)
     match rule.style:
         case LineStyle.THIN:
             grey = np.where(kinds > 0, np.uint8(255), np.uint8(0))

@@ -1,7 +1,5 @@
 """Lines one pixel wide: thinning that keeps what hangs together, and gaps that get closed."""
 
-from typing import TypeVar
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +7,8 @@ from numpy.typing import NDArray
 from ....protocol.arrays import UInt8Array
 
 Indices = NDArray[np.intp]
-LinesArray = TypeVar("LinesArray", UInt8Array, NDArray[np.bool_])
+Mask = NDArray[np.bool_]
+_AHEAD = 0.5  # cosine between a line's direction at its end and the way on to another line
 
 
 def _tables() -> tuple[NDArray[np.bool_], UInt8Array]:
@@ -85,25 +84,31 @@ def ends(kinds: UInt8Array) -> tuple[Indices, Indices]:
 
 
 def close_gaps(kinds: UInt8Array, reach_px: int) -> UInt8Array:
-    """Thin lines, continued from each end to the nearest other line within `reach_px`, if there is one."""
+    """Thin lines, continued from each end to the nearest other line that lies ahead within `reach_px`."""
     closed = kinds.copy()
-    for row, column in zip(*ends(kinds), strict=True):
+    for row, column in zip(*(part.tolist() for part in ends(kinds)), strict=True):
         top, left = max(0, row - reach_px), max(0, column - reach_px)
-        window = kinds[top : row + reach_px + 1, left : column + reach_px + 1] > 0
-        here = (int(row - top), int(column - left))
-        labels = cv2.connectedComponents(window.astype(np.uint8), connectivity=8)[1]
-        rows, columns = np.nonzero(window & (labels != labels[here]))
-        if rows.size:
-            nearest = np.argmin((rows - here[0]) ** 2 + (columns - here[1]) ** 2)
-            target = (int(columns[nearest] + left), int(rows[nearest] + top))
-            kind = int(kinds[row, column])
-            cv2.line(closed, (int(column), int(row)), target, kind, 1)
+        window = (kinds[top : row + reach_px + 1, left : column + reach_px + 1] > 0).astype(np.uint8)
+        labels = np.asarray(cv2.connectedComponents(window, connectivity=8)[1], np.int32)
+        own = labels[row - top, column - left]
+        rows, columns = np.nonzero((labels != own) & (labels > 0))
+        if not rows.size:
+            continue
+        own_rows, own_columns = np.nonzero(labels == own)
+        down, right = rows + top - row, columns + left - column
+        ahead_down, ahead_right = row - top - own_rows.mean(), column - left - own_columns.mean()
+        cosine = (down * ahead_down + right * ahead_right) / np.hypot(down, right)
+        ahead = cosine > _AHEAD * np.hypot(ahead_down, ahead_right)
+        if ahead.any():
+            nearest = int(np.where(ahead, np.hypot(down, right), np.inf).argmin())
+            target = (column + int(right[nearest]), row + int(down[nearest]))
+            cv2.line(closed, (column, row), target, int(kinds[row, column]), 1)
     closed[kinds > 0] = kinds[kinds > 0]
     return closed
 
 
-def without_specks(lines: LinesArray, shortest_px: float) -> LinesArray:
+def without_specks(lines: Mask, shortest_px: float) -> Mask:
     """Thin lines, without those that hang together over fewer than `shortest_px` pixels."""
-    _, found, numbers, _ = cv2.connectedComponentsWithStats((lines > 0).astype(np.uint8), connectivity=8)
+    _, found, numbers, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8), connectivity=8)
     kept = np.asarray(numbers[:, cv2.CC_STAT_AREA], np.int32) >= shortest_px
-    return lines * kept[np.asarray(found, np.int32)]
+    return lines & kept[np.asarray(found, np.int32)]
