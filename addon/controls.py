@@ -111,8 +111,10 @@ class ControlSettings:
         """What the capture has to hold for this control, beside depth and normals."""
         scene = self.image is None
         masked = self.kind is ControlKind.INPAINT and self.mask_objects is not None and self.needs_mask
+        hiding = self.kind is ControlKind.OPENPOSE and self.pose is None  # a joint's own body, or something else
+        told_apart = self.kind in kinds.LINES or self.kind is ControlKind.SEGMENTATION or hiding
         return Wants(
-            ids=masked or (scene and (self.kind in kinds.LINES or self.kind is ControlKind.SEGMENTATION)),
+            ids=masked or (scene and told_apart),
             beauty=scene and self.kind in kinds.PICTURES,
         )
 
