@@ -1,6 +1,6 @@
 """Nose, eyes and ears on the skin of a head, for rigs that have a head bone and nothing on it. Arrays only.
 
-Follows docs/conventions.md, "Pose": the nose is the farthest forward, the ears the farthest out, the eyes
+docs/adding-a-rig.md tells the rules: the nose is the farthest forward, the ears the farthest out, the eyes
 stand in a fixed relation to them. All in the head's own frame: x to the person's left, y forward, z up.
 """
 

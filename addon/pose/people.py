@@ -27,7 +27,7 @@ _FLESH[[2, 5, 9, 12]] = 0.55
 # A point of the face lies in the skin or some way under it (an eye's bone is the eyeball's centre).
 _FLESH[_ON_HEAD] = 0.25
 _FLESH[[16, 17]] = 0.5  # an ear is seen past the cheek
-_OTHERS_M = 0.05  # docs/conventions.md: joints lie inside of the body, clothes around it
+_OTHERS_M = 0.05  # joints lie inside of the body, clothes around it
 # With no word on which object is which, what is so far in front of a joint isn't the body itself.
 _REACH = 1.2
 # Cosine between where a point of the face looks and the camera, below which it is on the far side. Ears
