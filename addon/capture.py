@@ -144,7 +144,10 @@ def _fulfilled(copy: Any, order: Order) -> Order:
     finally:
         del orders[copy.name]
     if order.error is not None:
-        raise order.error
+        try:
+            raise order.error
+        finally:
+            order.error = None  # its traceback holds the order, and with it the engine
     if order.result is None and order.beauty is None:  # the engine stops without a word where the user stops it
         raise JobCancelled() if "CANCELLED" in state else NothingRendered()
     return order

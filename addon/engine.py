@@ -104,7 +104,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             if self._failed:  # and said so, at the frame's first view layer
                 return
             if self._error is not None:
-                raise self._error
+                error, self._error = self._error, None  # its traceback holds this engine
+                raise error
             if order is not None and order.wants.beauty:
                 order.beauty = beauty.render(self, depsgraph)
             elif order is not None:
