@@ -23,7 +23,7 @@ def source(layout: Any, context: Any, item: Any) -> None:
     column.template_ID(item, "image", open="image.open", text="Image")
     if item.image is None:
         if kind is ControlKind.OPENPOSE:
-            column.template_ID(item, "pose_text", open="underpaint.import_openpose", text="OpenPose JSON")
+            column.template_ID(item, "pose_text", open="underpaint.import_openpose", text="OpenPose")
         note = column.row()
         note.active = False
         if kind is ControlKind.OPENPOSE and item.pose_text is not None:

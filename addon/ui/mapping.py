@@ -46,7 +46,7 @@ class UNDERPAINT_UL_points(bpy.types.UIList):
         armature = data.id_data
         bones = bones_of(armature)
         icon, _words = state(item.name, item.bone, bones, operators_mapping.guessed(armature))
-        row = layout.split(factor=0.42, align=True)
+        row = layout.split(factor=0.45, align=True)
         row.label(text=operators_mapping.short(label(item.name)), icon=icon)
         row.prop_search(item, "bone", armature, "edit_bones" if armature.is_editmode else "bones", text="")
 
@@ -105,14 +105,11 @@ def editor(layout: Any, context: Any, armature: Any) -> None:
         return
     row.operator("underpaint.mirror_bones", text="Left to Right", icon="MOD_MIRROR").direction = "LEFT"
     layout.row(align=True).prop(group, "group", expand=True)
-    row = layout.row()
-    row.template_list("UNDERPAINT_UL_points", "", group, "bones", group, "active", rows=8)
-    side = row.column(align=True)
-    side.operator("underpaint.pick_bone", text="", icon="EYEDROPPER")
-    if 0 <= group.active < len(group.bones):
-        side.operator("underpaint.clear_bones", text="", icon="X").point = group.bones[group.active].name
-    side.separator()
-    side.menu("UNDERPAINT_MT_bone_mapping", text="", icon="DOWNARROW_HLT")
+    # No buttons beside the list: in a narrow editor they would leave no room for the bones' names.
+    layout.template_list("UNDERPAINT_UL_points", "", group, "bones", group, "active", rows=8)
+    row = layout.row(align=True)
+    row.operator("underpaint.pick_bone", icon="EYEDROPPER")
+    row.menu("UNDERPAINT_MT_bone_mapping", text="", icon="DOWNARROW_HLT")
     if 0 <= group.active < len(group.bones):
         item = group.bones[group.active]
         icon, words = state(item.name, item.bone, bones, operators_mapping.guessed(armature))
