@@ -4,40 +4,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import bpy
-import numpy as np
 
-from ..protocol.arrays import Float32Array
-from ..protocol.errors import SceneError, UnderpaintError
-from . import inspector
-from .capture import People, capture
+from ..protocol.errors import NothingInView, UnderpaintError
+from .capture import depth_range
 from .registration import of_classes
 
 _TICK_S = 0.03
 
 
-def depth_range(depth_m: Float32Array) -> tuple[float, float] | None:
-    """The nearest and the farthest surface of a depth pass; None where there is none."""
-    surface = depth_m[np.isfinite(depth_m)]
-    return (float(surface.min()), float(surface.max())) if surface.size else None
-
-
-def ranges(scene: Any, view_layer: Any, numbers: range) -> Iterator[tuple[float, float] | None]:
-    """The depth range of frame after frame; the scene's frame is as before at the end."""
-    before = scene.frame_current, scene.frame_subframe
-    try:
-        for number in numbers:
-            scene.frame_set(number)
-            yield depth_range(capture(scene, view_layer, people=People.LEFT_OUT).depth_m)
-    finally:
-        scene.frame_set(before[0], subframe=before[1])
-
-
-def united(found: list[tuple[float, float] | None]) -> tuple[float, float]:
-    """The range that holds all of them. Raises SceneError where the camera sees no surface."""
-    known = [limits for limits in found if limits is not None]
-    if not known:
-        raise SceneError(reason="The camera sees no surface whose distance could be locked. Point it at something.")
-    return min(near for near, _ in known), max(far for _, far in known)
+def _ranges(scene: Any, view_layer: Any, numbers: range) -> Iterator[tuple[float, float] | None]:
+    """The depth range of frame after frame; None for those in which the camera sees nothing."""
+    for number in numbers:
+        try:
+            yield depth_range(scene, view_layer, frames=(number,))
+        except NothingInView:
+            yield None
 
 
 class _OnDepthControl:
@@ -55,13 +36,9 @@ class _OnDepthControl:
             return False
         return True
 
-    def lock(self, scene: Any, found: list[tuple[float, float] | None]) -> set[str]:
-        """Write the range that holds all that was found into the active control."""
-        try:
-            near_m, far_m = united(found)
-        except SceneError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+    def lock(self, scene: Any, limits: tuple[float, float]) -> set[str]:
+        """Write a range into the active control."""
+        near_m, far_m = limits
         group = scene.underpaint.controls[scene.underpaint.active_control].depth
         group.far_m = far_m  # first, as near pushes it away
         group.near_m = near_m
@@ -79,16 +56,11 @@ class UNDERPAINT_OT_lock_depth_to_frame(_OnDepthControl, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Any) -> set[str]:
-        scene, layer = context.scene, context.view_layer
         try:
-            if inspector.is_true_of(scene, layer):
-                seen = inspector.state.look.sent.capture
-            else:
-                seen = capture(scene, layer, people=People.LEFT_OUT)
+            return self.lock(context.scene, depth_range(context.scene, context.view_layer))
         except UnderpaintError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        return self.lock(scene, [depth_range(seen.depth_m)])
 
 
 class UNDERPAINT_OT_lock_depth_over_range(_OnDepthControl, bpy.types.Operator):
@@ -101,16 +73,15 @@ class UNDERPAINT_OT_lock_depth_over_range(_OnDepthControl, bpy.types.Operator):
     def execute(self, context: Any) -> set[str]:
         scene = context.scene
         try:
-            found = list(ranges(scene, context.view_layer, self._frames(scene)))
+            return self.lock(scene, depth_range(scene, context.view_layer, frames=self._frames(scene)))
         except UnderpaintError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        return self.lock(scene, found)
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
         self._numbers = self._frames(context.scene)
         self._found: list[tuple[float, float] | None] = []
-        self._work = ranges(context.scene, context.view_layer, self._numbers)
+        self._work = _ranges(context.scene, context.view_layer, self._numbers)
         self._workspace = context.workspace.name
         self._timer = context.window_manager.event_timer_add(_TICK_S, window=context.window)
         context.window_manager.progress_begin(0, max(1, len(self._numbers)))
@@ -124,12 +95,16 @@ class UNDERPAINT_OT_lock_depth_over_range(_OnDepthControl, bpy.types.Operator):
             self.report({"INFO"}, "Cancelled")
             return {"CANCELLED"}
         if event.type != "TIMER":
-            return {"RUNNING_MODAL"}  # the frame changes: nothing else may in the meantime
+            return {"RUNNING_MODAL"}  # what is measured must not change in the meantime
         try:
             self._found.append(next(self._work))
         except StopIteration:
             self._clear(context)
-            return self.lock(context.scene, self._found)
+            known = [limits for limits in self._found if limits is not None]
+            if not known:
+                self.report({"ERROR"}, str(NothingInView()))
+                return {"CANCELLED"}
+            return self.lock(context.scene, (min(near for near, _ in known), max(far for _, far in known)))
         except UnderpaintError as error:
             self._clear(context)
             self.report({"ERROR"}, str(error))

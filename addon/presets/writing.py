@@ -3,18 +3,37 @@
 from pathlib import Path
 from typing import Any
 
+from .. import option_settings
+
 _SETTINGS = ("negative_prompt", "checkpoint", "steps", "guidance_scale", "scheduler")
-_CONTROL = ("name", "enabled", "kind", "controlnet", "conditioning_scale", "start", "end")
+_CONTROL = (
+    "name",
+    "enabled",
+    "kind",
+    "image_is",
+    "detector",
+    "mask_from",
+    "controlnet",
+    "conditioning_scale",
+    "start",
+    "end",
+)
 
 
 def write(path: Path, settings: Any) -> None:
-    """Write everything but the prompt and the seed, which belong to a picture, and images, which belong to a file."""
+    """Write everything but what belongs to a picture, as prompt and seed, or to a file, as images and objects."""
     lines = ["import bpy", "", "underpaint = bpy.context.scene.underpaint"]
     lines += [f"underpaint.{name} = {_shown(getattr(settings, name))}" for name in _SETTINGS]
     lines += ["underpaint.controls.clear()", "underpaint.active_control = 0"]
     for control in settings.controls:
         lines.append("control = underpaint.controls.add()")
         lines += [f"control.{name} = {_shown(getattr(control, name))}" for name in _CONTROL]
+        lines += [
+            f"control.{group}.{item.identifier} = {_shown(getattr(getattr(control, group), item.identifier))}"
+            for group in option_settings.GROUPS.values()
+            for item in getattr(control, group).bl_rna.properties
+            if getattr(control, group).is_property_set(item.identifier) and not item.is_readonly
+        ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -12,8 +12,9 @@ from underpaint.protocol import arrays
 from underpaint.protocol.errors import InvalidRequest, NoPicture
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import Phase, Timing
+from underpaint.protocol.options import PictureOptions, SegmentationOptions, SegmentColours
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest, Scheduler
-from underpaint.protocol.sources import Detector, Photo, PosePass
+from underpaint.protocol.sources import Detector, Photo, PicturePass, PosePass, ReadyMap, SegmentationPass
 
 
 def _picture(width: int = 40, height: int = 24, seed: int = 0) -> np.ndarray:
@@ -109,6 +110,29 @@ def test_restoring_brings_every_setting_back(scene: Any) -> None:
     assert (edges.kind, edges.image, edges.controlnet) == ("CANNY", photo, "a/net")
     render = scene.render
     assert (render.resolution_x, render.resolution_y, render.resolution_percentage) == (40, 24, 100)
+
+
+def test_restoring_brings_options_back_and_switches_off_what_lost_its_image(scene: Any) -> None:
+    gone = arrays.ArrayRef(sha256="0" * 64, shape=(8, 16, 3), dtype=arrays.DType.UINT8)
+    ids = arrays.ArrayRef(sha256="1" * 64, shape=(24, 40), dtype=arrays.DType.INT32)
+    segments = SegmentationPass(indices=ids, segments=(), background=2)
+    request = _request(
+        controls=(
+            Control(
+                kind=ControlKind.SEGMENTATION,
+                source=segments,
+                options=SegmentationOptions(colours=SegmentColours.RANDOM),
+            ),
+            Control(kind=ControlKind.SOFTEDGE, source=Photo(image=gone, detector=Detector.TEED)),
+            Control(kind=ControlKind.TILE, source=ReadyMap(image=gone)),
+            Control(kind=ControlKind.BLUR, source=PicturePass(image=gone), options=PictureOptions(blur_px=3.0)),
+        )
+    )
+    assert images.restore(images.new_result(_picture(), request), scene) == ["Soft Edges", "Tile"]
+    segmentation, soft, tile, blur = scene.underpaint.controls
+    assert (segmentation.segmentation.colours, segmentation.segmentation.background) == ("RANDOM", "sky")
+    assert (soft.detector, soft.enabled, tile.image_is, tile.enabled) == ("TEED", False, "MAP", False)
+    assert (blur.enabled, blur.picture.use_blur_px, blur.picture.blur_px) == (True, True, 3.0)
 
 
 def test_restoring_leaves_a_frame_of_the_right_size_alone(scene: Any) -> None:

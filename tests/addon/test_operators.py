@@ -40,6 +40,34 @@ def test_the_list_of_controls_is_edited(scene: Any) -> None:
     assert not ops.control_remove.poll()
 
 
+def test_the_render_result_has_a_pass_for_each_control(scene: Any, fake_backend: Any) -> None:
+    """As the compositor offers them, whose sockets Blender takes from the list of passes."""
+    assert _sockets(scene) == ["Control Depth", "Control Normal", "Control Pose"]
+    bpy.ops.underpaint.control_add(kind="SEGMENTATION")
+    bpy.ops.underpaint.control_add(kind="DEPTH")
+    assert _sockets(scene) == ["Control Depth", "Control Segmentation"]
+    scene.underpaint.controls[0].kind = "TILE"
+    assert _sockets(scene) == ["Control Depth", "Control Tile"]
+    scene.underpaint.controls[1].enabled = False
+    assert _sockets(scene) == ["Control Tile"]
+    bpy.ops.underpaint.control_remove()
+    bpy.ops.underpaint.controls_clear()
+    assert _sockets(scene) == ["Control Depth", "Control Normal", "Control Pose"]
+
+
+def _sockets(scene: Any) -> list[str]:
+    """The control passes that a Render Layers node offers."""
+    if bpy.app.version < (5, 0):
+        scene.use_nodes = True
+        tree = scene.node_tree
+    else:
+        tree = scene.compositing_node_group or bpy.data.node_groups.new("compositor", "CompositorNodeTree")
+        scene.compositing_node_group = tree
+    node = next((node for node in tree.nodes if node.type == "R_LAYERS"), None)
+    node = node or tree.nodes.new("CompositorNodeRLayers")
+    return sorted(socket.name for socket in node.outputs if socket.enabled and socket.name.startswith("Control "))
+
+
 def test_a_control_cannot_stop_before_it_starts(scene: Any) -> None:
     item = scene.underpaint.controls.add()
     item.end = 0.4
@@ -129,6 +157,8 @@ def test_a_preset_of_one_s_own_is_written_and_read_back(scene: Any, tmp_path: Pa
     bpy.ops.underpaint.add_default_controls()
     settings.controls[1].enabled = False
     settings.controls[2].end = 0.35
+    depth = settings.controls[0].depth
+    depth.use_range, depth.far_m, depth.near_m, depth.encoding = True, 90.0, 25.5, "LINEAR"
     presets.writing.write(tmp_path / "own.py", settings)
     bpy.ops.wm.read_factory_settings()
 
@@ -139,6 +169,8 @@ def test_a_preset_of_one_s_own_is_written_and_read_back(scene: Any, tmp_path: Pa
     assert settings.guidance_scale == pytest.approx(6.3)
     assert [item.enabled for item in settings.controls] == [True, False, True]
     assert settings.controls[2].end == pytest.approx(0.35)
+    depth = settings.controls[0].depth
+    assert (depth.use_range, depth.near_m, depth.far_m, depth.encoding) == (True, 25.5, 90.0, "LINEAR")
 
 
 def test_generate_paints_into_an_image_under_any_engine(scene: Any, fake_backend: Any) -> None:
