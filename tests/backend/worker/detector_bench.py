@@ -60,7 +60,7 @@ def noise(width: int = 96, height: int = 70) -> UInt8Array:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Fails the test in which anything asks for the network; the hub's cache is empty."""
+    """Fails the test in which anything asks for the network, though nothing else forbids it; the cache is empty."""
     asked: list[str] = []
 
     def refuse(*arguments: object, **_: object) -> None:
@@ -71,6 +71,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
         monkeypatch.setattr(socket.socket, name, refuse)
     for name in ("getaddrinfo", "gethostbyname", "create_connection"):
         monkeypatch.setattr(socket, name, refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     yield
     assert not asked

@@ -98,6 +98,12 @@ def test_missing_weights_are_named_with_size_and_place(detector: Detector, tmp_p
     assert "allow downloads" in sentence
 
 
+def test_an_offline_environment_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DetectorMissing, match="unset HF_HUB_OFFLINE and allow downloads"):
+        detect(on_cpu(tmp_path), Detector.HED, noise(), allow_download=True)
+
+
 def test_only_what_is_missing_is_asked_for(weights: Callable[[Detector], Path]) -> None:
     folder = weights(Detector.LINEART)
     (folder / "sk_model2.pth").unlink()

@@ -83,12 +83,15 @@ class Detectors:
             return self._loaded[detector]
         row = ROWS[detector]
         files = find(detector, row.needs, self.folder, allow_download=allow_download, announce=announce)
-        if files:
-            announce(f"Loading the {detector} detector")
         self._make_room(row.megabytes)
-        with warnings.catch_warnings(), safely_read(detector, files):
+        with warnings.catch_warnings():
             _quieten()
-            self._loaded[detector] = _build(detector, files, self._device() if files else "")
+            if files:
+                announce(f"Loading the {detector} detector")
+                with safely_read(detector, files):
+                    self._loaded[detector] = _build(detector, files, self._device())
+            else:  # and no torch
+                self._loaded[detector] = row.build(files, "")
         return self._loaded[detector]
 
     def _make_room(self, megabytes: float) -> None:
@@ -102,7 +105,7 @@ def _build(detector: Detector, files: list[Found], device: str) -> Any:
     except (ModelBroken, OSError):
         raise
     except Exception as error:  # tensors that are missing or too many, by another name or of another shape
-        if not files or is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise broken(detector, files, error) from error
 

@@ -6,12 +6,15 @@ arithmetic and no code. Written from the facts of https://github.com/IDEA-Resear
 colour order, paddings, the decoding of both nets and the thresholds.
 """
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from .....protocol.arrays import AnyArray, Float32Array, UInt8Array
+from .....protocol.errors import ModelBroken
 
 SURE = 0.3  # points and people that the nets are less sure of are left out
 POINTS = 133
@@ -30,8 +33,8 @@ class WholeBody:
     """Both nets, ready to run; on the CPU, for OpenCV's wheels have no other."""
 
     def __init__(self, detector: Path, pose: Path) -> None:
-        self._detector = cv2.dnn.readNetFromONNX(str(detector))
-        self._pose = cv2.dnn.readNetFromONNX(str(pose))
+        self._detector = _Net(detector)
+        self._pose = _Net(pose)
 
     def __call__(self, image: UInt8Array) -> list[Float32Array]:
         """Everybody in `image`: (133, 3) each, x and y in its pixels (a pixel's middle is whole) and a score.
@@ -49,8 +52,8 @@ class WholeBody:
         inside = cv2.resize(image, (max(int(width * scale), 1), max(int(height * scale), 1)))
         canvas = np.full((_DETECTOR_PX, _DETECTOR_PX, 3), _DETECTOR_GREY, np.uint8)
         canvas[: inside.shape[0], : inside.shape[1]] = inside
-        self._detector.setInput(_planes(canvas[:, :, ::-1].astype(np.float32)))  # YOLOX was trained on BGR
-        found = np.asarray(self._detector.forward(), np.float32).reshape(-1, 85)
+        # YOLOX was trained on BGR.
+        (found,) = self._detector(canvas[:, :, ::-1].astype(np.float32), [(len(_cells()), 85)])
         middle = (found[:, :2] + _cells()[:, :2]) * _cells()[:, 2:]
         half = np.exp(found[:, 2:4]) * _cells()[:, 2:] / 2
         scores = found[:, 4] * found[:, 5]  # something is there, and it is COCO's class 0
@@ -73,22 +76,39 @@ class WholeBody:
         start = np.array([(left + right - across) / 2, (top + bottom - across * height / width) / 2])
         matrix = np.array([[scale, 0, -scale * start[0]], [0, scale, -scale * start[1]]])
         crop = cv2.warpAffine(image, matrix, _POSE_SIZE).astype(np.float32)
-        self._pose.setInput(_planes((crop - _MEAN) / _DEVIATION))
-        columns, rows = (
-            np.asarray(part, np.float32).reshape(POINTS, -1)
-            for part in sorted(
-                self._pose.forward(self._pose.getUnconnectedOutLayersNames()), key=lambda part: part.size
-            )
-        )
+        sizes = [(POINTS, width * _BINS_PER_PX), (POINTS, height * _BINS_PER_PX)]
+        columns, rows = self._pose((crop - _MEAN) / _DEVIATION, sizes)
         at = np.stack([columns.argmax(axis=1), rows.argmax(axis=1)], axis=1) / _BINS_PER_PX
         scores = np.minimum(columns.max(axis=1), rows.max(axis=1))
         return np.hstack([at / scale + start, scores[:, None]]).astype(np.float32)
 
 
-def _planes(image: AnyArray) -> AnyArray:
-    return np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+class _Net:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._net = cv2.dnn.readNetFromONNX(str(path))
+
+    def __call__(self, image: AnyArray, shapes: Sequence[tuple[int, int]]) -> list[Float32Array]:
+        """What the net says of `image` (height, width, 3): an array of each of these shapes, which all differ.
+
+        Raises ModelBroken for a net that says something else.
+        """
+        self._net.setInput(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
+        try:
+            parts = self._net.forward(self._net.getUnconnectedOutLayersNames())
+        except cv2.error as error:
+            raise self._broken(str(error).splitlines()[0]) from error
+        said = [np.asarray(part, np.float32) for part in parts]
+        by_shape = {part.shape[1:]: part[0] for part in said if part.shape[:1] == (1,)}
+        if not set(shapes) <= set(by_shape):
+            raise self._broken(f"it gives {', '.join(str(part.shape) for part in said)}, expected {list(shapes)}")
+        return [by_shape[shape] for shape in shapes]
+
+    def _broken(self, reason: str) -> ModelBroken:
+        return ModelBroken(model="dwpose detector", reason=f"{self._path} is not the net that it should be ({reason})")
 
 
+@functools.cache
 def _cells() -> AnyArray:
     """The cells that YOLOX predicts a box for: column, row and pixels a cell."""
     parts: list[AnyArray] = []
