@@ -55,8 +55,9 @@ def relative_nearness(
     if near_m <= 0 or (fixed and far_m <= near_m):
         raise InvalidRequest(reason=f"the depth range {near_m:g} m to {far_m:g} m is empty")
     if far_m - near_m <= _FLAT * far_m and not fixed:
-        # A single plane that faces the camera has no range, only the renderer's rounding: all of it is nearest.
-        return np.ones_like(metres)
+        # A single plane that faces the camera has no range, only the renderer's rounding: all of it is nearest,
+        # and what was left out of the range behind it is farthest.
+        return (metres <= far_m * (1 + _FLAT)).astype(np.float32)
     if encoding is DepthEncoding.LINEAR or projection is Projection.ORTHOGRAPHIC:
         relative = (np.float32(far_m) - metres) / np.float32(far_m - near_m)
     else:

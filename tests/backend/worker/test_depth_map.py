@@ -97,6 +97,12 @@ def test_a_wall_facing_the_camera_is_near(encoding: DepthEncoding, projection: P
     assert grey([[2, 2.00002], [2, _INF]], encoding=encoding, projection=projection).tolist() == [[255, 255], [255, 0]]
 
 
+def test_what_is_left_out_before_and_behind_a_wall_stays_before_and_behind_it():
+    metres = [2, *[5] * 97, 40, 50]
+    for options in ({"outliers": 0.03}, {"encoding": DepthEncoding.LINEAR}):
+        assert grey(metres, **options)[0].tolist() == [255] * 98 + [0, 0]
+
+
 def test_nothing_in_view_is_black():
     assert grey([_INF, np.nan, -1, 0, -_INF, 1e-45]).tolist() == [[0, 0, 0, 0, 0, 0]]
 
