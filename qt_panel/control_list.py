@@ -24,6 +24,7 @@ class ControlList(QWidget):
     wanted = Signal(object)  # the ArrayRef of a picture to show
     passes_asked = Signal()
     maps_asked = Signal()
+    map_asked = Signal(int)  # of the row with this number
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -86,6 +87,11 @@ class ControlList(QWidget):
         for row in self._rows:
             row.show_picture(ref, image)
 
+    def show_map(self, number: int, image: QImage) -> None:
+        """The control map of a row has been made."""
+        if number < len(self._rows):
+            self._rows[number].show_map(image)
+
     def _add(self) -> None:
         taken = {row.kind() for row in self._rows}
         kind = next((kind for kind in ControlKind if kind not in taken), ControlKind.DEPTH)
@@ -100,6 +106,7 @@ class ControlList(QWidget):
         row.removed.connect(lambda: self._remove(row))
         row.refused.connect(self.refused)
         row.wanted.connect(self.wanted)
+        row.map_asked.connect(lambda: self.map_asked.emit(self._rows.index(row)))
         row.fill(control)  # now that somebody hears which picture is wanted
         self._rows.append(row)
         self._list.addWidget(row)

@@ -83,6 +83,80 @@ class FloatField(_WheelNeedsFocus, QDoubleSpinBox):
         _describe(self, name, tooltip)
 
 
+class AutoIntField(IntField):
+    """A whole number, or "Auto" one step below the lowest."""
+
+    def __init__(
+        self, low: int, high: int, step: int, name: str, tooltip: str, *, suffix: str = "", auto: bool = True
+    ) -> None:
+        super().__init__(low - 1 if auto else low, high, step, name, tooltip, suffix=suffix)
+        self._auto = auto
+        if auto:
+            self.setSpecialValueText("Auto")
+
+    @property
+    def chosen_value(self) -> int | None:
+        """The number; None for Auto."""
+        return None if self._auto and self.value() == self.minimum() else self.value()
+
+    def choose(self, value: int | None) -> None:
+        """Fill in a number, or None for Auto."""
+        self.setValue(self.minimum() if value is None else value)
+
+
+class AutoFloatField(FloatField):
+    """A number with two decimals, or "Auto" just below the lowest."""
+
+    def __init__(
+        self, low: float, high: float, step: float, name: str, tooltip: str, *, suffix: str = "", auto: bool = True
+    ) -> None:
+        super().__init__(low - 0.01 if auto else low, high, step, name, tooltip)
+        self.setSuffix(suffix)
+        self._auto = auto
+        if auto:
+            self.setSpecialValueText("Auto")
+
+    @property
+    def chosen_value(self) -> float | None:
+        """The number; None for Auto."""
+        return None if self._auto and self.value() == self.minimum() else self.value()
+
+    def choose(self, value: float | None) -> None:
+        """Fill in a number, or None for Auto."""
+        self.setValue(self.minimum() if value is None else value)
+
+
+class OptionChoice(_WheelNeedsFocus, QComboBox):
+    """One member of a closed set, or None."""
+
+    def __init__(self, members: Sequence[tuple[object, str]], name: str, tooltip: str) -> None:
+        super().__init__()
+        self._members = [member for member, _ in members]
+        self.addItems([label for _, label in members])
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
+        _describe(self, name, tooltip)
+
+    @property
+    def chosen_value(self) -> object:
+        """The chosen member."""
+        return self._members[self.currentIndex()]
+
+    def choose(self, member: object) -> None:
+        """Choose a member; one that isn't offered is the first."""
+        self.setCurrentIndex(self._members.index(member) if member in self._members else 0)
+
+    def offer(self, members: Sequence[tuple[object, str]]) -> None:
+        """Offer other members, and choose the first of them, without saying so."""
+        if [member for member, _ in members] == self._members:
+            return
+        self.blockSignals(True)
+        self.clear()
+        self._members = [member for member, _ in members]
+        self.addItems([label for _, label in members])
+        self.blockSignals(False)
+
+
 class Choice(_WheelNeedsFocus, QComboBox, Generic[E]):
     """One member of a closed set."""
 

@@ -3,64 +3,47 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
-from ..protocol.checks import DETECTORS, check_size
-from ..protocol.errors import InvalidRequest, InvalidSize, MissingControlImage, UnderpaintError
+from ..protocol.arrays import AnyArray, ArrayRef
+from ..protocol.checks import check_size
+from ..protocol.errors import InvalidRequest, InvalidSize, UnderpaintError
 from ..protocol.geometry import Camera, Extent
 from ..protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request, Scheduler
-from ..protocol.sources import DepthPass, NormalPass, Photo, PosePass, ReadyMap, Source
+from ..protocol.sources import InpaintPass, Photo, PicturePass, ReadyMap, Source
+from .control_form import (
+    ControlForm,
+    Picture,
+    PictureUse,
+    PoseFile,
+    Reused,
+    guess,
+    is_pass,
+    row_problems,
+    to_control,
+    usual_use,
+)
+
+__all__ = [
+    "ControlForm",
+    "Form",
+    "Picture",
+    "PictureUse",
+    "PoseFile",
+    "Reused",
+    "generate_request",
+    "guess",
+    "is_pass",
+    "maps_request",
+    "misfit",
+    "problems",
+    "restored",
+    "reused_controls",
+    "with_dropped",
+    "with_passes",
+]
 
 MAX_SCALE = 2.0
 _DEFAULT_SIZE = Extent(width=512, height=512)
-
-_HINTS = (
-    (ControlKind.DEPTH, ("depth", "disparity", "zbuffer")),
-    (ControlKind.NORMAL, ("normal",)),
-    (ControlKind.OPENPOSE, ("pose", "skeleton", "keypoint")),
-    (ControlKind.CANNY, ("canny", "edge", "lineart")),
-)
-
-
-class PictureUse(StrEnum):
-    """What a dropped picture is."""
-
-    MAP = "map"  # what the ControlNet expects, ready-made
-    PHOTO = "photo"  # a detector finds the control image in it
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Picture:
-    """A picture on this side of the wire, to be uploaded when a job needs it."""
-
-    name: str
-    pixels: UInt8Array  # (height, width, 3) sRGB, row 0 at the top
-    file: str = ""  # where it came from; empty when pasted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reused:
-    """A control source that the service has already, out of an earlier request."""
-
-    source: Source
-    size: Extent  # of the request it comes from; passes fit no other
-    shown: ArrayRef | None = None  # a picture of it, for the thumbnail
-    origin: str = ""  # for a person: "Blender render"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ControlForm:
-    """One row of the controls list."""
-
-    kind: ControlKind = ControlKind.DEPTH
-    image: Picture | Reused | None = None
-    use: PictureUse = PictureUse.MAP  # of a Picture
-    controlnet: str = ""
-    conditioning_scale: float = 1.0
-    start: float = 0.0
-    end: float = 1.0
-    enabled: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +64,6 @@ class Form:
     camera: Camera | None = None  # of the render whose passes are used, so that the picture can be projected back
 
 
-def is_pass(source: Source) -> bool:
-    """Whether a source is measured in the pixels of one render, and so fits its size alone."""
-    return isinstance(source, DepthPass | NormalPass | PosePass)
-
-
 def misfit(form: Form) -> Extent | None:
     """The size that the reused passes are made for, where the form asks for another."""
     for control in form.controls:
@@ -104,10 +82,7 @@ def problems(form: Form, *, maps_only: bool = False) -> tuple[UnderpaintError, .
         found.append(error)
     enabled = [control for control in form.controls if control.enabled]
     for control in enabled:
-        if control.image is None:
-            found.append(MissingControlImage(kind=control.kind.value))
-        if control.start >= control.end:
-            found.append(InvalidRequest(reason=f"the {control.kind.value} control stops before it starts"))
+        found.extend(row_problems(control))
     if (made_for := misfit(form)) is not None:
         found.append(
             InvalidRequest(reason=f"the render's passes are {made_for.width} x {made_for.height}, the picture is not")
@@ -193,6 +168,7 @@ def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, 
                 shown=picture or _own_picture(control.source),
                 origin=origin,
             ),
+            options=control.options,
             controlnet=control.controlnet,
             conditioning_scale=control.conditioning_scale,
             start=control.start,
@@ -202,61 +178,31 @@ def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, 
     )
 
 
-def guess(name: str) -> tuple[ControlKind, PictureUse]:
-    """What a dropped file probably is, by its name: "room_depth.png" is a depth map, anything else a photo."""
-    lowered = name.lower()
-    for kind, hints in _HINTS:
-        if any(hint in lowered for hint in hints):
-            return kind, PictureUse.MAP
-    return ControlKind.CANNY, PictureUse.PHOTO  # Canny needs no weights and understands any photo
-
-
-def with_dropped(form: Form, picture: Picture) -> Form:
-    """The form with a picture dropped on the window: into the first row that waits for one of its
+def with_dropped(form: Form, dropped: Picture | PoseFile) -> Form:
+    """The form with a picture or a pose dropped on the window: into the first row that waits for one of its
     kind, else for any, else into a new row.
     """
-    kind, use = guess(picture.name)
+    kind, use = guess(dropped.name)
+    if isinstance(dropped, PoseFile):
+        kind = ControlKind.OPENPOSE
     rows = list(form.controls)
     waiting = [index for index, row in enumerate(rows) if row.image is None]
     same = [index for index in waiting if rows[index].kind is kind]
-    if same or waiting:
+    if same or (waiting and isinstance(dropped, Picture)):
         index = (same or waiting)[0]
-        use = use if rows[index].kind is kind else rows[index].use
-        rows[index] = dataclasses.replace(rows[index], image=picture, use=use, enabled=True)
+        use = use if rows[index].kind is kind else usual_use(rows[index].kind)
+        rows[index] = dataclasses.replace(rows[index], image=dropped, use=use, enabled=True)
     else:
-        rows.append(ControlForm(kind=kind, image=picture, use=use))
+        rows.append(ControlForm(kind=kind, image=dropped, use=use))
     return dataclasses.replace(form, controls=tuple(rows))
 
 
 def _controls(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> tuple[Control, ...]:
-    return tuple(
-        Control(
-            kind=row.kind,
-            source=_source(row, upload),
-            controlnet=row.controlnet.strip(),
-            conditioning_scale=row.conditioning_scale,
-            start=row.start,
-            end=row.end,
-        )
-        for row in form.controls
-        if row.enabled
-    )
-
-
-def _source(row: ControlForm, upload: Callable[[AnyArray], ArrayRef]) -> Source:
-    match row.image:
-        case Reused(source=source):
-            return source
-        case Picture(pixels=pixels) if row.use is PictureUse.PHOTO:
-            return Photo(image=upload(pixels), detector=DETECTORS[row.kind][0])
-        case Picture(pixels=pixels):
-            return ReadyMap(image=upload(pixels))
-        case None:
-            raise MissingControlImage(kind=row.kind.value)
+    return tuple(to_control(row, form.size, upload) for row in form.controls if row.enabled)
 
 
 def _own_picture(source: Source) -> ArrayRef | None:
-    return source.image if isinstance(source, ReadyMap | Photo) else None
+    return source.image if isinstance(source, ReadyMap | Photo | PicturePass | InpaintPass) else None
 
 
 def _refuse(found: tuple[UnderpaintError, ...]) -> None:

@@ -5,9 +5,9 @@ from collections import OrderedDict
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
-from ..protocol.arrays import ArrayRef, UInt8Array
+from ..protocol.arrays import AnyArray, ArrayRef
 from . import messages as m
-from .pictures import to_qimage
+from .pictures import displayed, to_qimage
 from .session import Session
 
 _KEPT_BYTES = 256 << 20  # of decoded pictures; the oldest go first
@@ -21,7 +21,7 @@ class Gallery(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._kept: OrderedDict[str, tuple[UInt8Array, QImage]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[AnyArray, QImage]] = OrderedDict()
         self._asked: set[str] = set()
         session.reported.connect(self._hear)
 
@@ -34,8 +34,8 @@ class Gallery(QObject):
         self._kept.move_to_end(ref.sha256)
         return kept[1]
 
-    def pixels(self, ref: ArrayRef) -> UInt8Array | None:
-        """The same as an array, (height, width, 3); None while it is not here."""
+    def pixels(self, ref: ArrayRef) -> AnyArray | None:
+        """The same as an array, (height, width, 3), uint8 or float32; None while it is not here."""
         kept = self._kept.get(ref.sha256)
         return None if kept is None else kept[0]
 
@@ -52,7 +52,7 @@ class Gallery(QObject):
         match report:
             case m.PictureLoaded(ref=ref, pixels=pixels):
                 self._asked.discard(ref.sha256)
-                self._kept[ref.sha256] = (pixels, to_qimage(pixels))
+                self._kept[ref.sha256] = (pixels, to_qimage(displayed(pixels)))
                 while sum(pixels.nbytes for pixels, _ in self._kept.values()) > _KEPT_BYTES and len(self._kept) > 1:
                     self._kept.popitem(last=False)
                 self.came.emit(ref, self._kept[ref.sha256][1])

@@ -1,5 +1,7 @@
 """The right side of the window: every job of the service, whoever asked for it."""
 
+import dataclasses
+
 from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
@@ -83,8 +85,9 @@ class JobList(QWidget):
         self._show_buttons()
 
     def show_table(self, table: JobTable) -> None:
-        """Show the jobs."""
-        self.model.show_table(table)
+        """Show the jobs, without looks at control maps."""
+        rows = tuple(row for row in table.rows if not row.job.transient)
+        self.model.show_table(dataclasses.replace(table, rows=rows))
         self._view.viewport().update()
         self._show_buttons()
 

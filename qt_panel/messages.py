@@ -5,7 +5,7 @@ Commands go to the caller's thread, reports come back to the window's; both are 
 
 from dataclasses import dataclass
 
-from ..protocol.arrays import ArrayRef, UInt8Array
+from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import UnderpaintError
 from ..protocol.events import Event
 from ..protocol.jobs import Job, JobPage
@@ -110,7 +110,7 @@ class RenderFound:
 @dataclass(frozen=True, kw_only=True)
 class PictureLoaded:
     ref: ArrayRef
-    pixels: UInt8Array  # (height, width, 3)
+    pixels: AnyArray  # (height, width, 3), uint8, or float32 for control maps that hold -1
 
 
 @dataclass(frozen=True, kw_only=True)

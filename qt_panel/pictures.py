@@ -7,9 +7,10 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, QSaveFile,
 from PySide6.QtGui import QImage, QImageReader, QImageWriter
 
 from ..protocol import wire
-from ..protocol.arrays import UInt8Array
+from ..protocol.arrays import AnyArray, UInt8Array
 from ..protocol.errors import UnderpaintError
 from ..protocol.request import GenerateRequest, Request
+from .exr import exr_bytes
 from .form import Picture
 
 REQUEST_KEY = "underpaint_request"
@@ -38,6 +39,14 @@ def to_qimage(pixels: UInt8Array) -> QImage:
     height, width, _ = pixels.shape
     contiguous = np.ascontiguousarray(pixels)
     return QImage(contiguous.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+
+
+def displayed(pixels: AnyArray) -> UInt8Array:
+    """How (height, width, 3) numbers are shown: bytes as they are, float maps with what is below 0 black."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    levels: UInt8Array = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return levels
 
 
 def to_array(image: QImage) -> UInt8Array:
@@ -97,9 +106,17 @@ def png_bytes(pixels: UInt8Array, request: Request | None) -> QByteArray:
     return data
 
 
-def save(path: Path, pixels: UInt8Array, request: Request | None) -> None:
-    """Save a picture; what lay at `path` is replaced when all is written. Raises PictureNotSaved."""
-    data = png_bytes(pixels, request)
+def save(path: Path, pixels: AnyArray, request: Request | None) -> None:
+    """Save a picture; what lay at `path` is replaced when all is written. Raises PictureNotSaved.
+
+    As OpenEXR where the name says so, which holds a control map's numbers as the net gets them; else as PNG.
+    """
+    if path.suffix.lower() == ".exr":
+        data = QByteArray(exr_bytes(pixels))
+    elif pixels.dtype == np.uint8:
+        data = png_bytes(pixels, request)
+    else:
+        raise PictureNotSaved(path=path, reason="its numbers below 0 don't go into a PNG, save it as .exr")
     file = QSaveFile(str(path))
     whole = file.open(QIODevice.OpenModeFlag.WriteOnly) and file.write(data) == data.size() and file.commit()
     if not whole:

@@ -6,7 +6,7 @@ import uuid
 from PySide6.QtCore import QObject, QSize, QTimer, Signal
 from PySide6.QtGui import QImage
 
-from ..protocol.arrays import ArrayRef, UInt8Array
+from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import BackendError, UnderpaintError
 from ..protocol.events import Event, JobChanged, PreviewReady
 from ..protocol.jobs import Job, JobState
@@ -33,6 +33,7 @@ class Presenter(QObject):
     noticed = Signal(object)  # a Notice
     settled = Signal(object)  # a Topic of which nothing is to be said any more
     render_found = Signal(object)  # a Job from Blender
+    maps_again = Signal(object)  # the Form whose control maps are asked for once more
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -47,7 +48,7 @@ class Presenter(QObject):
         self._preview_asked = False
         self._preview_newer = False
         self._forms: dict[str, Form] = {}  # of the jobs asked for here
-        self._maps_only: set[str] = set()
+        self._looks: set[str] = set()  # those of them that are control maps to look at
         self._sending: set[str] = set()
         self._next_before: int | None = None
         self._loading_jobs = False
@@ -59,24 +60,43 @@ class Presenter(QObject):
 
     # ---- what the user does
 
-    def generate(self, form: Form, *, maps_only: bool = False) -> bool:
-        """Ask for a picture (or for the control maps alone); False, with a notice, when the form won't do."""
-        found = problems(form, maps_only=maps_only)
+    def generate(self, form: Form) -> bool:
+        """Ask for a picture; False, with a notice, when the form won't do."""
+        found = problems(form)
         if found:
             self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
             return False
+        job_id = self._send(form, maps_only=False)
+        if not any(self._is_live(own) for own in self._pictures() if own != job_id):
+            self._look_at(job_id)  # else it waits behind one that is being watched
+        self.table_changed.emit()
+        return True
+
+    def ask_maps(self, form: Form, *, quietly: bool = False) -> str:
+        """Ask for the control maps alone; the job's id, or "" when the form won't do, with a notice unless quietly."""
+        found = problems(form, maps_only=True)
+        if found:
+            if not quietly:
+                self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
+            return ""
+        job_id = self._send(form, maps_only=True)
+        self.table_changed.emit()
+        return job_id
+
+    def _send(self, form: Form, *, maps_only: bool) -> str:
         self.settled.emit(Topic.FORM)
         self.settled.emit(Topic.JOB)
         job_id = uuid.uuid4().hex
         self._forms[job_id] = form
         if maps_only:
-            self._maps_only.add(job_id)
+            self._looks.add(job_id)
         self._sending.add(job_id)
-        if not any(self._is_live(own) for own in self._forms if own != job_id):
-            self._look_at(job_id)  # else it waits behind one that is being watched
         self._session.send(m.Submit(job_id=job_id, form=form, maps_only=maps_only))
-        self.table_changed.emit()
-        return True
+        return job_id
+
+    def _pictures(self) -> set[str]:
+        """The jobs that were asked for here, without looks at control maps."""
+        return set(self._forms) - self._looks
 
     def retry(self, notice: Notice, *, allow_download: bool = False) -> None:
         """Ask again for what a notice says has failed."""
@@ -84,7 +104,10 @@ class Presenter(QObject):
         if form is not None:
             if allow_download:
                 form = dataclasses.replace(form, allow_download=True)
-            self.generate(form, maps_only=notice.job_id in self._maps_only)
+            if notice.job_id in self._looks:
+                self.maps_again.emit(form)
+            else:
+                self.generate(form)
 
     def connect_backend(self) -> None:
         """Find or start the backend, because the user said so."""
@@ -165,6 +188,12 @@ class Presenter(QObject):
         refs = [plate.ref for plate in found]
         return self._plate if self._plate in refs else next(iter(refs), None)
 
+    def plate_number(self) -> int:
+        """Which of the job's pictures is looked at."""
+        job = self.job()
+        refs = [plate.ref for plate in plates(job)] if job is not None else []
+        return refs.index(self._plate) if self._plate in refs else 0
+
     def image(self) -> tuple[QImage, QSize] | None:
         """What to show large, and how large it is meant to be; None for nothing."""
         ref = self.plate()
@@ -177,8 +206,11 @@ class Presenter(QObject):
                 return self._preview[1], QSize(size.width, size.height)
         return None
 
-    def picture(self) -> tuple[UInt8Array, Request | None, Job] | None:
-        """What saving and copying take: pixels, the request when they are the result's, and the job."""
+    def picture(self) -> tuple[AnyArray, Request | None, Job] | None:
+        """What saving and copying take: pixels, the request when they are the result's, and the job.
+
+        Control maps for inpainting are float32, everything else is uint8.
+        """
         ref, job = self.plate(), self.job()
         pixels = self.gallery.pixels(ref) if ref is not None else None
         if pixels is None or job is None or job.result is None:
@@ -267,7 +299,7 @@ class Presenter(QObject):
                 notice = notices.of_job(error, job.id)
                 if notice is not None:
                     self.noticed.emit(notice)
-        following = next_looked_at(self.table, self._forms.keys(), self.looked_at)
+        following = next_looked_at(self.table, self._pictures(), self.looked_at)
         if following != self.looked_at:
             self._look_at(following)
         elif any(job.id == self.looked_at for job in jobs):

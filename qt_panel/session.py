@@ -8,11 +8,10 @@ import logging
 import threading
 from dataclasses import dataclass
 
-import numpy as np
 from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
 from ..protocol import client
-from ..protocol.arrays import AnyArray, UInt8Array
+from ..protocol.arrays import AnyArray, DType
 from ..protocol.errors import BackendUnreachable, InvalidArray, UnderpaintError
 from ..protocol.jobs import Job, JobState
 from . import form as forms
@@ -156,7 +155,7 @@ class _Caller(QObject):
         connection = self._open()
         make = forms.maps_request if command.maps_only else forms.generate_request
         request = make(command.form, connection.upload)
-        return connection.submit(request, job_id=command.job_id, client="panel")
+        return connection.submit(request, job_id=command.job_id, client="panel", transient=command.maps_only)
 
     def _find_render(self) -> Job | None:
         before: int | None = None
@@ -210,7 +209,7 @@ class _Listener(QObject):
         """Nothing is left open: `follow` closes what it was given."""
 
 
-def _picture(array: AnyArray) -> UInt8Array:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+def _picture(array: AnyArray) -> AnyArray:
+    if array.dtype.name not in (DType.UINT8, DType.FLOAT32) or array.ndim != 3 or array.shape[2] != 3:
         raise InvalidArray(reason=f"{array.dtype} {array.shape}, expected a picture")
     return array

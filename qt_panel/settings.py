@@ -11,10 +11,11 @@ from ..protocol import wire
 from ..protocol.arrays import ArrayRef
 from ..protocol.errors import UnderpaintError
 from ..protocol.geometry import Camera, Extent
+from ..protocol.options import Options
 from ..protocol.request import ControlKind, Scheduler
-from ..protocol.sources import Source
-from . import pictures
-from .form import ControlForm, Form, Picture, PictureUse, Reused
+from ..protocol.sources import Detector, Source
+from . import drops
+from .form import ControlForm, Form, Picture, PictureUse, PoseFile, Reused
 
 _log = logging.getLogger(__name__)
 _MOST_RECENT = 12
@@ -31,6 +32,9 @@ class SavedControl:
     start: float
     end: float
     enabled: bool
+    detector: Detector | None = None
+    mask_file: str = ""
+    options: Options | None = None
     file: str = ""
     source: Source | None = None
     size: Extent | None = None  # of a reused source
@@ -153,7 +157,10 @@ def _saved_control(control: ControlForm) -> SavedControl:
         start=control.start,
         end=control.end,
         enabled=control.enabled,
-        file=image.file if isinstance(image, Picture) else "",
+        detector=control.detector,
+        mask_file=control.mask.file if control.mask is not None else "",
+        options=control.options,
+        file=image.file if isinstance(image, Picture | PoseFile) else "",
         source=reused.source if reused else None,
         size=reused.size if reused else None,
         shown=reused.shown if reused else None,
@@ -179,10 +186,14 @@ def _form(saved: SavedForm) -> Form:
 
 
 def _control(saved: SavedControl) -> ControlForm:
+    mask = _read(saved.mask_file)
     return ControlForm(
         kind=saved.kind,
         image=_image(saved),
         use=saved.use,
+        detector=saved.detector,
+        mask=mask if isinstance(mask, Picture) else None,
+        options=saved.options,
         controlnet=saved.controlnet,
         conditioning_scale=saved.conditioning_scale,
         start=saved.start,
@@ -191,13 +202,17 @@ def _control(saved: SavedControl) -> ControlForm:
     )
 
 
-def _image(saved: SavedControl) -> Picture | Reused | None:
+def _image(saved: SavedControl) -> Picture | PoseFile | Reused | None:
     if saved.source is not None and saved.size is not None:
         return Reused(source=saved.source, size=saved.size, shown=saved.shown, origin=saved.origin)
-    if not saved.file:
+    return _read(saved.file)
+
+
+def _read(file: str) -> Picture | PoseFile | None:
+    if not file:
         return None
     try:
-        return pictures.read(Path(saved.file))
-    except pictures.PictureUnreadable as error:
+        return drops.read(Path(file))
+    except UnderpaintError as error:
         _log.warning("A control image of last time is gone: %s", error)  # its row stays, and says "Drop image"
         return None

@@ -22,8 +22,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractButton, QFileDialog, QMenu, QWidget
 
 from ..protocol.errors import UnderpaintError
-from . import pictures
-from .form import Picture
+from . import drops, pictures
+from .form import Picture, PoseFile
 from .icons import icon
 
 SIDE_PX = 84
@@ -32,12 +32,15 @@ SIDE_PX = 84
 class Thumbnail(QAbstractButton):
     """A click opens the menu of ways to get an image; dropping and pasting work too."""
 
-    given = Signal(object)  # a form.Picture
+    given = Signal(object)  # a form.Picture or PoseFile
     cleared = Signal()
     refused = Signal(object)  # the UnderpaintError for a file that is no picture
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, words: str = "Drop image", parent: QWidget | None = None, *, poses: bool = False) -> None:
+        """`poses` has it take OpenPose JSON files as well."""
         super().__init__(parent)
+        self._words = words
+        self._poses = poses
         self._image: QImage | None = None
         self._hovered_by_drag = False
         self.setFixedSize(SIDE_PX, SIDE_PX)
@@ -58,24 +61,26 @@ class Thumbnail(QAbstractButton):
     def choose_file(self) -> None:
         """Ask for a file."""
         patterns = " ".join(f"*.{bytes(kind.data()).decode()}" for kind in QImageReader.supportedImageFormats())
+        if self._poses:
+            patterns += " *.json"
         name, _ = QFileDialog.getOpenFileName(self, "Control Image", "", f"Pictures ({patterns});;All files (*)")
         if name:
-            self._give(lambda: pictures.read(Path(name)))
+            self._give(lambda: drops.read(Path(name)))
 
     def paste(self) -> None:
         """Take the picture on the clipboard."""
-        self._give(lambda: pictures.from_mime(QGuiApplication.clipboard().mimeData()))
+        self._give(lambda: drops.from_mime(QGuiApplication.clipboard().mimeData()))
 
-    def _give(self, get: Callable[[], Picture | None]) -> None:
+    def _give(self, get: Callable[[], Picture | PoseFile | None]) -> None:
         try:
-            picture = get()
+            given = get()
         except UnderpaintError as error:
             self.refused.emit(error)
             return
-        if picture is None:
+        if given is None or (isinstance(given, PoseFile) and not self._poses):
             self.refused.emit(pictures.NoPictureGiven())
         else:
-            self.given.emit(picture)
+            self.given.emit(given)
 
     def _open_menu(self, _position: QPoint | None = None) -> None:
         menu = QMenu(self)
@@ -119,7 +124,7 @@ class Thumbnail(QAbstractButton):
         self._hover(False)
         event.acceptProposedAction()
         mime = event.mimeData()
-        self._give(lambda: pictures.from_mime(mime))
+        self._give(lambda: drops.from_mime(mime))
 
     def changeEvent(self, e: QEvent) -> None:
         if e.type() in (QEvent.Type.PaletteChange, QEvent.Type.ApplicationPaletteChange):
@@ -146,7 +151,7 @@ class Thumbnail(QAbstractButton):
                 painter, QRect(self.width() // 2 - 11, self.height() // 2 - 20, 22, 22)
             )
             words = self.rect().adjusted(4, self.height() // 2 + 4, -4, -4)
-            painter.drawText(words, Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap, "Drop image")
+            painter.drawText(words, Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap, self._words)
         self._paint_frame(painter, frame)
         painter.end()
 

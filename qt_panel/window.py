@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import (
     QAction,
@@ -16,11 +17,12 @@ from PySide6.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QSplitter, 
 
 from ..protocol.errors import UnderpaintError
 from ..protocol.jobs import Job
+from . import drops, pictures, words
 from . import form as forms
-from . import pictures, words
 from .form_panel import FormPanel
 from .icons import icon
 from .job_list import JobList
+from .map_previews import MapPreviews
 from .message_bar import MessageBar
 from .notices import Action, Notice, Severity, Topic
 from .plates import plates
@@ -34,6 +36,7 @@ from .status import BackendStatus
 _NARROW_PX = 1000  # below this width the jobs go under the picture
 _FORM_PX = 400
 _SAVE_AFTER_MS = 1000
+_SAVED_AS = ("PNG (*.png)", "OpenEXR (*.exr)")
 
 
 class Window(QMainWindow):
@@ -45,6 +48,7 @@ class Window(QMainWindow):
         self._memory = memory
         self._closing = False
         self.presenter = Presenter(session, self)
+        self.previews = MapPreviews(self.presenter, self)
         self.messages = MessageBar()
         self.form_panel = FormPanel()
         self.run_bar = RunBar()
@@ -113,7 +117,7 @@ class Window(QMainWindow):
         passes = QAction(icon("render"), "Use Passes of the Last Blender Render", self)
         passes.triggered.connect(self.presenter.find_render)
         maps = QAction(icon("maps"), "Show Control Maps", self)
-        maps.triggered.connect(lambda: self._generate(maps_only=True))
+        maps.triggered.connect(lambda: self.previews.look(self.form_panel.form))
         seed = QAction(icon("dice"), "New Seed", self)
         seed.setShortcut(QKeySequence("Ctrl+R"))
         seed.triggered.connect(self.form_panel.roll_seed)
@@ -139,7 +143,10 @@ class Window(QMainWindow):
         self.form_panel.controls.wanted.connect(gallery.want)
         self.form_panel.controls.refused.connect(self._refuse)
         self.form_panel.controls.passes_asked.connect(presenter.find_render)
-        self.form_panel.controls.maps_asked.connect(lambda: self._generate(maps_only=True))
+        self.form_panel.controls.maps_asked.connect(lambda: self.previews.look(self.form_panel.form))
+        self.form_panel.controls.map_asked.connect(self._look_at_row)
+        self.previews.made.connect(self.form_panel.controls.show_map)
+        presenter.maps_again.connect(self.previews.look)
         self.form_panel.changed.connect(self._form_changed)
         self.run_bar.generate_asked.connect(self._generate)
         self.run_bar.cancel_asked.connect(presenter.cancel)
@@ -166,13 +173,16 @@ class Window(QMainWindow):
 
     # ---- what the user does
 
-    def _generate(self, *, maps_only: bool = False) -> None:
-        if self.form_panel.form.random_seed and not maps_only:
+    def _generate(self) -> None:
+        if self.form_panel.form.random_seed:
             self.form_panel.roll_seed()
         form = self.form_panel.form
-        if self.presenter.generate(form, maps_only=maps_only):
+        if self.presenter.generate(form):
             self._memory.remember_models(form)
             self.form_panel.set_recent(self._memory.checkpoints(), self._memory.controlnets())
+
+    def _look_at_row(self, row: int) -> None:
+        self.previews.look(self.form_panel.form, row)
 
     def _act(self, notice: Notice) -> None:
         match notice.action:
@@ -223,17 +233,18 @@ class Window(QMainWindow):
         picture = self.presenter.picture()
         if picture is None:
             return
-        start = str(Path(self._memory.folder()) / words.file_name(picture[2]))
-        name, _ = QFileDialog.getSaveFileName(self, "Save Picture", start, "PNG (*.png)")
+        kinds = _SAVED_AS if picture[0].dtype == np.uint8 else _SAVED_AS[::-1]
+        start = str(Path(self._memory.folder()) / words.file_name(picture[2], self._plate_label()))
+        name, _ = QFileDialog.getSaveFileName(self, "Save Picture", start, ";;".join(kinds))
         if name:
             self.save(Path(name))
 
     def save(self, path: Path) -> None:
-        """Save what is looked at as PNG, with its request."""
+        """Save what is looked at: as PNG, a picture with its request, or as OpenEXR where the name ends in .exr."""
         picture = self.presenter.picture()
         if picture is None:
             return
-        path = path if path.suffix.lower() == ".png" else path.with_name(f"{path.name}.png")
+        path = path if path.suffix.lower() in (".png", ".exr") else path.with_name(f"{path.name}.png")
         try:
             pictures.save(path, picture[0], picture[1])
         except UnderpaintError as error:
@@ -243,10 +254,17 @@ class Window(QMainWindow):
         self.messages.dismiss(Topic.FILE)
         self.statusBar().showMessage(f"Saved as {path.name}", 4000)
 
+    def _plate_label(self) -> str:
+        """What a control map is called; nothing for the job's picture."""
+        job, ref = self.presenter.job(), self.presenter.plate()
+        if job is None or job.result is None or ref == job.result.image:
+            return ""
+        return next((f"{plate.label} map" for plate in plates(job) if plate.ref == ref), "")
+
     def _copy(self) -> None:
         picture = self.presenter.picture()
         if picture is not None:
-            QGuiApplication.clipboard().setImage(pictures.to_qimage(picture[0]))
+            QGuiApplication.clipboard().setImage(pictures.to_qimage(pictures.displayed(picture[0])))
             self.statusBar().showMessage("Copied to the clipboard", 4000)
 
     def _refuse(self, error: UnderpaintError) -> None:
@@ -257,6 +275,7 @@ class Window(QMainWindow):
     def _form_changed(self) -> None:
         self.messages.dismiss(Topic.FORM)
         self._save_soon.start()
+        self.previews.follow(self.form_panel.form)
 
     def _show_table(self) -> None:
         self.jobs.show_table(self.presenter.table)
@@ -290,12 +309,12 @@ class Window(QMainWindow):
             self.result.show_image(shown[0], size=shown[1])
         picture = presenter.picture()
         self.result.set_usable(picture is not None)
-        if picture is None:
+        if picture is None or picture[0].dtype != np.uint8:
             self.result.canvas.set_drag_file("", None)
         else:
             pixels, request, made_by = picture
             self.result.canvas.set_drag_file(
-                words.file_name(made_by), lambda: bytes(pictures.png_bytes(pixels, request).data())
+                words.file_name(made_by, self._plate_label()), lambda: bytes(pictures.png_bytes(pixels, request).data())
             )
         self.jobs.select(presenter.looked_at)
 
@@ -308,12 +327,12 @@ class Window(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         event.acceptProposedAction()
         try:
-            picture = pictures.from_mime(event.mimeData())
+            dropped = drops.from_mime(event.mimeData())
         except UnderpaintError as error:
             self._refuse(error)
             return
-        if picture is not None:
-            self.form_panel.fill(forms.with_dropped(self.form_panel.form, picture))
+        if dropped is not None:
+            self.form_panel.fill(forms.with_dropped(self.form_panel.form, dropped))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         narrow = event.size().width() < _NARROW_PX

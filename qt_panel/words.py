@@ -10,13 +10,37 @@ KINDS = {
     ControlKind.DEPTH: "Depth",
     ControlKind.NORMAL: "Normal",
     ControlKind.OPENPOSE: "Pose",
-    ControlKind.CANNY: "Edges",
+    ControlKind.CANNY: "Canny",
+    ControlKind.LINEART: "Line art",
+    ControlKind.LINEART_ANIME: "Anime line art",
+    ControlKind.SOFTEDGE: "Soft edge",
+    ControlKind.SCRIBBLE: "Scribble",
+    ControlKind.MLSD: "Straight lines",
+    ControlKind.SEGMENTATION: "Segmentation",
+    ControlKind.INPAINT: "Inpaint",
+    ControlKind.TILE: "Tile",
+    ControlKind.SHUFFLE: "Shuffle",
+    ControlKind.BLUR: "Blur",
+    ControlKind.GRAY: "Gray",
+    ControlKind.LOW_QUALITY: "Low quality",
 }
 DETECTORS = {
     Detector.CANNY: "Canny",
-    Detector.MIDAS: "MiDaS",
-    Detector.NORMAL_BAE: "NormalBAE",
+    Detector.HED: "HED",
+    Detector.PIDINET: "PiDiNet",
+    Detector.TEED: "TEED",
+    Detector.LINEART: "Line art",
+    Detector.LINEART_STANDARD: "Standard line art",
+    Detector.LINEART_ANIME: "Anime line art",
+    Detector.MLSD: "M-LSD",
     Detector.OPENPOSE: "OpenPose",
+    Detector.DWPOSE: "DWPose",
+    Detector.MIDAS: "MiDaS",
+    Detector.ZOE: "ZoeDepth",
+    Detector.LERES: "LeReS",
+    Detector.NORMAL_BAE: "NormalBAE",
+    Detector.SHUFFLE: "Shuffle",
+    Detector.SAM: "Segment Anything",
 }
 SCHEDULERS = {
     Scheduler.UNIPC: "UniPC",
@@ -137,9 +161,9 @@ def ago(seconds: float) -> str:
     return "yesterday" if days == 1 else f"{days} days ago"
 
 
-def file_name(job: Job) -> str:
-    """What to call the job's picture when it is saved."""
-    kept = "".join(character if character.isalnum() else " " for character in title(job).lower())
+def file_name(job: Job, plate: str = "") -> str:
+    """What to call the job's picture, or one of its control maps, when it is saved."""
+    kept = "".join(character if character.isalnum() else " " for character in (plate or title(job)).lower())
     stem = "-".join(kept.split()[:6]) or "picture"
     seed = f"-{job.request.seed}" if isinstance(job.request, GenerateRequest) else ""
     return f"{stem[:60]}{seed}.png"

@@ -37,7 +37,7 @@ def test_the_tab_key_reaches_every_field_once_and_each_has_a_name_and_a_tooltip(
     assert names[:4] == ["Prompt", "Negative prompt", "Checkpoint", "Choose the folder of the Checkpoint"]
     for name in ("Depth control image", "Conditioning scale", "Steps", "Seed", "Generate", "Picture", "Jobs"):
         assert name in names
-    order = [names.index(name) for name in ("Add", "Depth control image", "Edges control image", "Width", "Generate")]
+    order = [names.index(name) for name in ("Add", "Depth control image", "Canny control image", "Width", "Generate")]
     assert order == sorted(order), "the keyboard goes as the eye does"
     without_tooltip = [
         spoken(widget)

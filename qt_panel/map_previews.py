@@ -1,0 +1,106 @@
+"""Control maps to look at, made anew while their options change."""
+
+import dataclasses
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from ..protocol.jobs import Job, JobState
+from .form import Form
+from .presenter import Presenter
+
+DEBOUNCE_MS = 150
+
+
+class MapPreviews(QObject):
+    """Asks for the maps of a form, shows them when they are here, and follows the form from then on.
+
+    What is shown stays until its successor is complete, so that nothing flickers. It ends when the user
+    looks at something else.
+    """
+
+    made = Signal(int, object)  # a row's number, and the QImage of its map
+
+    def __init__(self, presenter: Presenter, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._presenter = presenter
+        self._only: int | None = None  # the row whose map is wanted; None for all
+        self._asked: Form | None = None  # of the newest maps that were asked for; None while nothing is followed
+        self._pending = ""  # the job that makes them
+        self._rows: tuple[int, ...] = ()  # of its maps
+        self._shown = ""  # the job whose maps are looked at
+        self._next: Form | None = None
+        self._soon = QTimer(self, singleShot=True, interval=DEBOUNCE_MS)
+        self._soon.timeout.connect(self._ask_next)
+        presenter.table_changed.connect(self._check)
+        presenter.gallery.came.connect(self._check)
+        presenter.view_changed.connect(self._notice_other)
+
+    def look(self, form: Form, only: int | None = None) -> None:
+        """Make the maps of a form, or of one of its rows, and show them."""
+        self._only = only
+        self._ask(form, quietly=False)
+
+    def follow(self, form: Form) -> None:
+        """The form has changed: make its maps anew if they are being looked at and would be others."""
+        if self._asked is None:
+            return
+        if _of_maps(form) == _of_maps(self._asked):
+            self._soon.stop()
+        else:
+            self._next = form
+            self._soon.start()
+
+    def _ask_next(self) -> None:
+        if self._next is not None:
+            self._ask(self._next, quietly=True)
+
+    def _ask(self, form: Form, *, quietly: bool) -> None:
+        self._soon.stop()
+        rows = tuple(
+            number
+            for number, control in enumerate(form.controls)
+            if (control.enabled if self._only is None else number == self._only)
+        )
+        controls = tuple(dataclasses.replace(form.controls[number], enabled=True) for number in rows)
+        job_id = self._presenter.ask_maps(dataclasses.replace(form, controls=controls), quietly=quietly)
+        if not job_id:
+            return
+        if self._pending:
+            self._presenter.cancel_job(self._pending)  # nobody will look at it
+        self._asked, self._pending, self._rows = form, job_id, rows
+
+    def _check(self) -> None:
+        job = self._job(self._pending)
+        if job is None or not job.state.ended:
+            return
+        if job.state is not JobState.SUCCEEDED or job.result is None:
+            self._pending = ""
+            return
+        images = [self._presenter.gallery.image(ref) for ref in job.result.control_maps]
+        if any(image is None for image in images):
+            return  # they have been asked for now
+        before = self._presenter.plate_number() if self._shown else 0
+        self._shown, self._pending = job.id, ""
+        self._presenter.look_at(job.id)
+        maps = job.result.control_maps
+        self._presenter.choose_plate(maps[before if before < len(maps) else 0])
+        for number, image in zip(self._rows, images, strict=True):
+            self.made.emit(number, image)
+
+    def _job(self, job_id: str) -> Job | None:
+        row = self._presenter.table.row(job_id) if job_id else None
+        return None if row is None else row.job
+
+    def _notice_other(self) -> None:
+        if self._shown and self._presenter.looked_at != self._shown:
+            self._asked, self._shown = None, ""
+            self._soon.stop()
+
+
+def _of_maps(form: Form) -> tuple[object, ...]:
+    """What of a form its maps depend on."""
+    rows = tuple(
+        (row.kind, row.image, row.use, row.detector, row.mask, row.options, row.controlnet, row.enabled)
+        for row in form.controls
+    )
+    return (rows, form.size, form.checkpoint)

@@ -1,0 +1,155 @@
+"""The options of a control map, below the row that they belong to; closed at first."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+
+from ..protocol.options import Options
+from .fields import AutoFloatField, AutoIntField, OptionChoice, quiet
+from .option_words import Field, Number, OneOf, Switch
+
+_COLUMNS = 2
+
+
+class OptionArea(QWidget):
+    """A button that opens the fields, and the fields of one sort of options."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._type: type[Options] | None = None
+        self._fields: tuple[Field, ...] = ()
+        self._widgets: dict[str, QWidget] = {}
+        self._filling = False
+        self._button = QToolButton()
+        self._button.setText("Map options")
+        self._button.setToolTip("How the control map is made; the defaults are what the ControlNet was trained on")
+        self._button.setAccessibleName("Map options")
+        self._button.setCheckable(True)
+        self._button.setAutoRaise(True)
+        self._button.setArrowType(Qt.ArrowType.RightArrow)
+        self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._button.toggled.connect(self._show_open)
+        self._body = QWidget()
+        self._grid = QGridLayout(self._body)
+        self._grid.setContentsMargins(4, 0, 0, 2)
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setVerticalSpacing(4)
+        self._body.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self._button)
+        layout.addWidget(self._body)
+
+    @property
+    def options(self) -> Options | None:
+        """What is chosen; None for every default."""
+        if self._type is None:
+            return None
+        values: dict[str, Any] = {name: _value(widget) for name, widget in self._widgets.items()}
+        chosen = self._type(**values)
+        return None if chosen == self._type() else chosen
+
+    @property
+    def parts(self) -> tuple[QWidget, ...]:
+        """What the Tab key goes through."""
+        return (self._button, *self._widgets.values())
+
+    def field(self, name: str) -> QWidget:
+        """The widget of an option."""
+        return self._widgets[name]
+
+    def open(self) -> None:
+        """Show the fields."""
+        self._button.setChecked(True)
+
+    def show_fields(self, kind: type[Options] | None, fields: Sequence[Field]) -> bool:
+        """Offer these fields; those that are offered already keep what is in them. Whether they are others."""
+        if (kind, tuple(fields)) == (self._type, self._fields):
+            return False
+        self._type, self._fields = kind, tuple(fields)
+        while (item := self._grid.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        self._widgets = {}
+        for place, field in enumerate(self._fields):
+            widget = self._make(field)
+            self._widgets[field.name] = widget
+            row, column = divmod(place, _COLUMNS)
+            if isinstance(widget, QCheckBox):
+                self._grid.addWidget(widget, row, 2 * column, 1, 2)
+            else:
+                label = quiet(QLabel(field.label))
+                label.setBuddy(widget)
+                self._grid.addWidget(label, row, 2 * column)
+                self._grid.addWidget(widget, row, 2 * column + 1)
+        for column in range(_COLUMNS):
+            self._grid.setColumnStretch(2 * column + 1, 1)
+        self.setVisible(bool(self._fields))
+        self.fill(None)
+        return True
+
+    def fill(self, options: Options | None) -> None:
+        """Put values into the fields that are offered; None is every default."""
+        if self._type is None:
+            return
+        values = options if isinstance(options, self._type) else self._type()
+        self._filling = True
+        for field in dataclasses.fields(values):
+            if field.name in self._widgets:
+                _set_value(self._widgets[field.name], getattr(values, field.name))
+        self._filling = False
+
+    def _make(self, field: Field) -> QWidget:
+        match field:
+            case Switch():
+                widget: Any = QCheckBox(field.label)
+                widget.setToolTip(field.tooltip)
+                widget.setAccessibleName(field.label)
+                widget.toggled.connect(self._edited)
+            case OneOf():
+                widget = OptionChoice(field.members, field.label, field.tooltip)
+                widget.currentIndexChanged.connect(self._edited)
+            case Number(whole=True):
+                widget = AutoIntField(
+                    round(field.low), round(field.high), round(field.step), field.label, field.tooltip,
+                    suffix=field.suffix, auto=field.auto,
+                )  # fmt: skip
+                widget.valueChanged.connect(self._edited)
+            case Number():
+                widget = AutoFloatField(
+                    field.low, field.high, field.step, field.label, field.tooltip, suffix=field.suffix, auto=field.auto
+                )
+                widget.valueChanged.connect(self._edited)
+        return widget
+
+    def _show_open(self, opened: bool) -> None:
+        self._button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self._body.setVisible(opened)
+
+    def _edited(self) -> None:
+        if not self._filling:
+            self.changed.emit()
+
+
+def _value(widget: QWidget) -> object:
+    if isinstance(widget, QCheckBox):
+        return widget.isChecked()
+    assert isinstance(widget, OptionChoice | AutoIntField | AutoFloatField)
+    return widget.chosen_value
+
+
+def _set_value(widget: QWidget, value: Any) -> None:
+    if isinstance(widget, QCheckBox):
+        widget.setChecked(value)
+    else:
+        assert isinstance(widget, OptionChoice | AutoIntField | AutoFloatField)
+        widget.choose(value)
