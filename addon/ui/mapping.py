@@ -5,12 +5,12 @@ from typing import Any
 import bpy
 from bl_ui.utils import PresetPanel
 
-from .. import operators_mapping
-from ..operators_mapping import armature_of, bones_of
+from .. import operators_rig_files, rig_mapping
 from ..pose import mapping
 from ..pose.match import ANY, match
 from ..pose.points import REQUIRED, label
 from ..registration import of_classes
+from ..rig_mapping import armature_of, bones_of
 from .text import paragraph
 
 _BY_HAND, _FOUND, _LOST, _MISSING, _ABSENT = "CHECKMARK", "AUTO", "ERROR", "CANCEL", "BLANK1"
@@ -45,13 +45,13 @@ class UNDERPAINT_UL_points(bpy.types.UIList):
     ) -> None:
         armature = data.id_data
         bones = bones_of(armature)
-        icon, _words = state(item.name, item.bone, bones, operators_mapping.guessed(armature))
+        icon, _words = state(item.name, item.bone, bones, rig_mapping.guessed(armature))
         row = layout.split(factor=0.45, align=True)
-        row.label(text=operators_mapping.short(label(item.name)), icon=icon)
+        row.label(text=rig_mapping.short(label(item.name)), icon=icon)
         row.prop_search(item, "bone", armature, "edit_bones" if armature.is_editmode else "bones", text="")
 
     def filter_items(self, _context: Any, data: Any, _property: str) -> tuple[list[int], list[int]]:
-        listed = operators_mapping.shown_points(data.id_data)
+        listed = rig_mapping.shown_points(data.id_data)
         wanted = self.filter_name.casefold()
         flags = [
             self.bitflag_filter_item if item.name in listed and wanted in label(item.name) else 0 for item in data.bones
@@ -61,13 +61,13 @@ class UNDERPAINT_UL_points(bpy.types.UIList):
 
 class UNDERPAINT_PT_rig_presets(PresetPanel, bpy.types.Panel):
     bl_label = "Rig Presets"
-    preset_subdir = operators_mapping.SUBDIR
+    preset_subdir = operators_rig_files.SUBDIR
     preset_operator = "underpaint.load_rig_preset"
     preset_add_operator = "underpaint.rig_preset"
     preset_extensions = frozenset({".json"})
 
     def draw(self, context: Any) -> None:
-        if bpy.utils.preset_paths(operators_mapping.SUBDIR):
+        if bpy.utils.preset_paths(operators_rig_files.SUBDIR):
             PresetPanel.draw(self, context)
             return
         self.layout.label(text="No presets yet")  # where Blender would say that paths are missing
@@ -112,13 +112,13 @@ def editor(layout: Any, context: Any, armature: Any) -> None:
     row.menu("UNDERPAINT_MT_bone_mapping", text="", icon="DOWNARROW_HLT")
     if 0 <= group.active < len(group.bones):
         item = group.bones[group.active]
-        icon, words = state(item.name, item.bone, bones, operators_mapping.guessed(armature))
+        icon, words = state(item.name, item.bone, bones, rig_mapping.guessed(armature))
         paragraph(layout, context, f"{label(item.name).capitalize()}: {words}", icon=icon)
 
 
 def _summary(layout: Any, context: Any, armature: Any) -> None:
     chosen = mapping.of(armature) or {}
-    known = {**operators_mapping.guessed(armature), **chosen}
+    known = {**rig_mapping.guessed(armature), **chosen}
     missing = [label(point) for point in REQUIRED if point not in known]
     if not missing:
         rig = match(tuple(bones_of(armature).keys()))

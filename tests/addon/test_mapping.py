@@ -11,9 +11,9 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Euler, Matrix, Vector
 from underpaint.addon.camera import frame, protocol_camera
-from underpaint.addon.operators_mapping import guessed
 from underpaint.addon.pose import mapping, observe, people
 from underpaint.addon.pose.points import POINTS, REQUIRED, SIDES
+from underpaint.addon.rig_mapping import guessed
 from underpaint.protocol.errors import InvalidMapping, UnmappedRig
 from underpaint.protocol.sources import Person
 
