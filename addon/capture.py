@@ -12,7 +12,7 @@ import bpy
 
 from ..protocol.arrays import UInt8Array
 from ..protocol.checks import check_size
-from ..protocol.errors import JobCancelled, NoCamera, NothingInView, NothingRendered, SceneError, UnmappedRig
+from ..protocol.errors import JobCancelled, NoCamera, NothingInView, NothingRendered, SceneError
 from ..protocol.geometry import Extent
 from . import pose
 from .camera import check
@@ -178,12 +178,7 @@ def observe(depsgraph: Any, people: People) -> pose.Observed | None:
     """The characters in a depsgraph. Raises UnmappedRig where they are required."""
     if people is People.LEFT_OUT:
         return None
-    try:
-        return pose.observe(depsgraph)
-    except UnmappedRig:
-        if people is People.REQUIRED:
-            raise
-        return None
+    return pose.observe(depsgraph, strict=people is People.REQUIRED)
 
 
 @contextlib.contextmanager

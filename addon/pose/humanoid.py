@@ -27,16 +27,18 @@ def identify(armature: Any) -> Match | None:
     What the user said comes first. Then the table that explains the most names; the VRM add-on's
     humanoid; and the words in the names.
     """
-    names = armature.pose.bones.keys()
-    found = match(names)
+    data = armature.data.original  # evaluated data isn't made anew when somebody's properties change
+    bones = armature.pose.bones
+    found = match(bones.keys())
     if found is None or found.missing or found.rig is ANY:
-        told = {point: bone for point, bone in vrm(armature.data).items() if bone in armature.pose.bones}
+        told = {point: bone for point, bone in vrm(data).items() if bone in bones}
         humanoid = Match(rig=ANY, bones=told)
         if not humanoid.missing:
             found = humanoid
-    own = mapping.of(armature.data)
+    own = mapping.of(data)
     if own is None:
         return found
+    own = {point: bone for point, bone in own.items() if bone in bones}
     if found is None:
         return Match(rig=ANY, bones=own, chosen=True)
     return Match(rig=found.rig, bones={**found.bones, **own}, prefix=found.prefix, chosen=True)

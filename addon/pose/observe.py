@@ -37,20 +37,20 @@ class Observed:
     figures: tuple[Figure, ...]
 
 
-def observe(depsgraph: Any) -> Observed:
+def observe(depsgraph: Any, *, strict: bool = True) -> Observed:
     """The people of an evaluated scene, each instance of a collection for itself.
 
     A person is an armature with the bones of one, that deforms or carries a mesh which is rendered.
     Armatures on their own count where no such person is: they stand in for characters to come. (Next to
     a character they are what it was made with: a metarig, the source of a retargeting.)
     Raises UnmappedRig for a person some of whose joints are not found, and for a skinned armature with
-    unknown names where there is nobody else.
+    unknown names where there is nobody else; unless `strict` is off, which leaves them out.
     """
-    cast = _Cast(depsgraph)
+    cast = _Cast(depsgraph, strict=strict)
     people = [figure for item in cast.skinned if (figure := cast.figure(item))]
     if not people:
         people = [figure for item in cast.bare if (figure := cast.figure(item))]
-    if not people and cast.strangers:
+    if strict and not people and cast.strangers:
         raise unmapped(cast.strangers[0], None)
     return Observed(figures=tuple(people))
 
@@ -74,7 +74,7 @@ class _Body:
 class _Cast:
     """Who is in a depsgraph. Lives for one call, since it holds on to evaluated data."""
 
-    def __init__(self, depsgraph: Any) -> None:
+    def __init__(self, depsgraph: Any, *, strict: bool) -> None:
         self.skinned: list[_Placed] = []  # armatures with rendered meshes, each place once
         self.bare: list[_Placed] = []
         self.strangers: list[str] = []  # armatures that nobody knows
@@ -82,6 +82,7 @@ class _Cast:
         self._bodies: dict[int, _Body] = {}  # by the armature's address
         self._plans: dict[tuple[Any, ...], Plan | None] = {}
         self._depsgraph = depsgraph
+        self._strict = strict
         self._collect()
 
     def _collect(self) -> None:
@@ -172,7 +173,9 @@ class _Cast:
         if not (found.chosen or upright(found, rest)):
             return None
         if found.missing:
-            raise unmapped(armature.name, found)
+            if self._strict:
+                raise unmapped(armature.name, found)
+            return None
 
         def look(frame: Frame) -> Features | None:
             return skin.features(armature, body.meshes.values(), frame)

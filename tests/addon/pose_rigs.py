@@ -318,6 +318,14 @@ def build(scene: Any, names: Names, *, imported: bool = False, seed: int = 0) ->
     imported: as importers of FBX leave it, in centimetres with Y up under a turned and scaled object, and
     with tails that nobody modelled. Otherwise as riggers build it: bones end where the next begins.
     """
+    extra = names.extra.split(";") if ";" in names.extra else names.extra.split()
+    return build_named(scene, names.bones(), extra, imported=imported, seed=seed)
+
+
+def build_named(
+    scene: Any, bones: dict[str, str], extra: list[str] | None = None, *, imported: bool = False, seed: int = 0
+) -> Any:
+    """The same, with bones by point."""
     random = np.random.default_rng(seed)
     data = bpy.data.armatures.new("Character")
     rig = bpy.data.objects.new("Character", data)
@@ -325,11 +333,9 @@ def build(scene: Any, names: Names, *, imported: bool = False, seed: int = 0) ->
     if imported:
         rig.matrix_world = Matrix.Rotation(np.pi / 2, 4, "X") @ Matrix.Scale(0.01, 4)
     into = rig.matrix_world.inverted()
-    bones = names.bones()
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
-    extra = names.extra.split(";") if ";" in names.extra else names.extra.split()
-    for name in extra:
+    for name in extra or []:
         bone = data.edit_bones.new(name)
         spot = Vector(random.uniform((-0.3, -0.6, 0.5), (0.3, 0.6, 1.7)).tolist())
         bone.head, bone.tail = into @ spot, into @ (spot + Vector((0, 0, 0.1)))

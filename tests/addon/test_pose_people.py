@@ -1,8 +1,8 @@
 """Hands and faces, what hides whom, crowds, and bones and matrices as bad files have them."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -10,7 +10,7 @@ import numpy as np
 import pose_heads
 import pytest
 from mathutils import Matrix
-from pose_rigs import RIGS, Names, build, place
+from pose_rigs import RIGS, Names, build, build_named, place
 from test_pose import (
     BODY,
     L_ANKLE,
@@ -33,13 +33,14 @@ from test_pose import (
     shown,
 )
 from underpaint.addon.camera import frame, protocol_camera
-from underpaint.addon.capture import capture
+from underpaint.addon.capture import People, capture
 from underpaint.addon.passes import Wants
-from underpaint.addon.pose import Observed, humanoid, observe, people
+from underpaint.addon.pose import Observed, observe, people
 from underpaint.protocol.errors import UnmappedRig
 from underpaint.protocol.sources import Person, Visibility
 
 MIXAMO = RIGS["Mixamo, mixamorig:"]
+BODY_POINTS = {R_WRIST: "right_wrist", L_WRIST: "left_wrist", R_KNEE: "right_knee", L_ANKLE: "left_ankle"}
 
 
 @pytest.fixture
@@ -324,58 +325,93 @@ def test_a_skinned_rig_with_names_that_nobody_knows_is_an_error_where_nobody_els
     assert [figure.name for figure in observed().figures] == ["Man"]  # the other one may be a horse
 
 
-def test_the_vrm_add_ons_humanoid_is_read(stage: Any) -> None:
-    rig = build(stage, MIXAMO)
-    known = {point: name for point, name in MIXAMO.bones().items() if not point.endswith("_4")}
-    random = np.random.default_rng(1).permutation(len(rig.data.bones))
-    for i, bone in zip(random, list(rig.data.bones), strict=True):
-        point = next((point for point, name in known.items() if name == bone.name), None)
-        bone.name = f"bone{i}"
-        if point is not None:
-            known[point] = bone.name
-    vrm1 = {f"{side}_thumb_{i}": f"{side}_thumb_{word}" for side in ("left", "right") for i, word in THUMB_1}
-    vrm0 = {f"{side}_thumb_{i}": f"{side}_thumb_{word}" for side in ("left", "right") for i, word in PHALANGES}
-    for thumbs, one in ((vrm1, True), (vrm0, False)):
-        extension = vrm_extension({vrm_name(point, thumbs): bone for point, bone in known.items()}, one=one)
-        data = SimpleNamespace(vrm_addon_extension=extension)
-        found = humanoid.vrm(data)
-        assert found == {point: bone for point, bone in known.items() if vrm_name(point, thumbs)}
-        armature = SimpleNamespace(pose=rig.pose, data=data)
-        assert humanoid.identify(armature).bones == found
+def test_who_is_only_wished_for_is_left_out_where_joints_are_unknown(stage: Any) -> None:
+    head_mesh(man(stage))
+    head_mesh(man(stage, skip=("calf_l",)))
+    seen_by = capture(stage, people=People.WISHED).people
+    assert len(seen_by) == 1
+    with pytest.raises(UnmappedRig, match="left knee"):
+        capture(stage, people=People.REQUIRED)
 
 
-THUMB_1 = ((1, "metacarpal"), (2, "proximal"), (3, "distal"))
-PHALANGES = ((1, "proximal"), (2, "intermediate"), (3, "distal"))
-_VRM = {"shoulder": "upper_arm", "elbow": "lower_arm", "wrist": "hand", "hip": "upper_leg", "knee": "lower_leg"}
-_VRM |= {"ankle": "foot", "toe": "toes"}
+def test_an_armature_without_bones_is_nobody(stage: Any) -> None:
+    rig = bpy.data.objects.new("Empty", bpy.data.armatures.new("Empty"))
+    stage.collection.objects.link(rig)
+    assert seen(stage) == ()
 
 
-def vrm_name(point: str, thumbs: dict[str, str]) -> str:
-    """VRM's name of a point in the form of VRM 1's fields."""
-    if point in thumbs or point == "head":
-        return thumbs.get(point, point)
+THUMB_1 = {1: "metacarpal", 2: "proximal", 3: "distal"}
+PHALANGES = {1: "proximal", 2: "intermediate", 3: "distal"}
+VRM = {"shoulder": "upper_arm", "elbow": "lower_arm", "wrist": "hand", "hip": "upper_leg", "knee": "lower_leg"}
+VRM |= {"ankle": "foot", "toe": "toes"}
+
+
+def vrm_name(point: str, thumb: dict[int, str]) -> str:
+    """VRM's name of a point, as VRM 1 has it for a field."""
     side, _, part = point.partition("_")
     finger, _, joint = part.rpartition("_")
     if finger:
-        return f"{side}_{finger}_{dict(PHALANGES)[int(joint)]}"
-    return f"{side}_{_VRM[part]}"
+        return f"{side}_{finger}_{(thumb if finger == 'thumb' else PHALANGES)[int(joint)]}"
+    return f"{side}_{VRM[part]}" if part else point
 
 
-def vrm_extension(bones: dict[str, str], *, one: bool) -> Any:
-    """What the VRM add-on keeps with an armature, as its 2.x and 3.x do."""
-    node = {name: SimpleNamespace(node=SimpleNamespace(bone_name=bone)) for name, bone in bones.items()}
-    empty = {name: SimpleNamespace(node=SimpleNamespace(bone_name="")) for name in bones}
+def camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
-    def camel(name: str) -> str:
-        first, *rest = name.split("_")
-        return first + "".join(word.capitalize() for word in rest)
 
-    listed = [SimpleNamespace(bone=camel(name), node=item.node) for name, item in node.items()]
-    fields = SimpleNamespace(**(node if one else empty))
-    return SimpleNamespace(
-        vrm1=SimpleNamespace(humanoid=SimpleNamespace(human_bones=fields)),
-        vrm0=SimpleNamespace(humanoid=SimpleNamespace(human_bones=[] if one else listed)),
-    )
+@pytest.fixture
+def vrm_add_on() -> Iterator[None]:
+    """What the VRM add-on (2.x, 3.x) registers on armatures, as far as it is read."""
+
+    def group(name: str, **fields: Any) -> Any:
+        made = type(name, (bpy.types.PropertyGroup,), {"__annotations__": fields})
+        bpy.utils.register_class(made)
+        groups.append(made)
+        return made
+
+    groups: list[Any] = []
+    text, pointer = bpy.props.StringProperty, bpy.props.PointerProperty
+    points = [point for point in MIXAMO.bones() if not point.endswith("_4")]
+    node = group("VrmNode", bone_name=text())
+    one = group("Vrm1Bone", node=pointer(type=node))
+    fields = {vrm_name(point, THUMB_1): pointer(type=one) for point in points}
+    humanoid_1 = group("Vrm1Humanoid", human_bones=pointer(type=group("Vrm1Bones", **fields)))
+    zero = group("Vrm0Bone", bone=text(), node=pointer(type=node))
+    humanoid_0 = group("Vrm0Humanoid", human_bones=bpy.props.CollectionProperty(type=zero))
+    vrm1, vrm0 = group("Vrm1", humanoid=pointer(type=humanoid_1)), group("Vrm0", humanoid=pointer(type=humanoid_0))
+    extension = group("VrmExtension", vrm1=pointer(type=vrm1), vrm0=pointer(type=vrm0))
+    bpy.types.Armature.vrm_addon_extension = pointer(type=extension)
+    yield
+    del bpy.types.Armature.vrm_addon_extension
+    for made in reversed(groups):
+        bpy.utils.unregister_class(made)
+
+
+@pytest.mark.usefixtures("vrm_add_on")
+@pytest.mark.parametrize("version", [0, 1])
+def test_the_vrm_add_ons_humanoid_is_read(stage: Any, version: int) -> None:
+    points = [point for point in MIXAMO.bones() if not point.endswith("_4")]
+    numbered = {point: f"b{i}" for i, point in enumerate(points)}
+    rig = build_named(stage, numbered)
+    with_words = build(stage, RIGS["Unreal"])
+    with_words.location.x = 2  # with the add-on installed, every armature has its fields, and most are empty
+    extension = rig.data.vrm_addon_extension
+    for point, bone in numbered.items():
+        if version == 1:
+            getattr(extension.vrm1.humanoid.human_bones, vrm_name(point, THUMB_1)).node.bone_name = bone
+        else:
+            entry = extension.vrm0.humanoid.human_bones.add()
+            entry.bone, entry.node.bone_name = camel(vrm_name(point, PHALANGES)), bone
+    bpy.context.view_layer.update()
+    (person, _) = sorted(seen(stage), key=lambda person: person.body[NECK].x_px)
+    for index, point in BODY_POINTS.items():
+        assert_at(person, index, on_picture(stage, place(point)))
+    for row, finger in enumerate(("thumb", "index", "middle", "ring", "little")):
+        for joint in (1, 2, 3):
+            spot = on_picture(stage, place(f"right_{finger}_{joint}"))
+            found = person.right_hand[4 * row + joint]
+            np.testing.assert_allclose((found.x_px, found.y_px), spot, atol=0.05)
 
 
 # Arrays alone
