@@ -234,7 +234,7 @@ def _source(row: ControlForm, size: Extent, upload: Callable[[AnyArray], ArrayRe
                 return Photo(image=image, detector=found)
             if row.use is not PictureUse.PICTURE:
                 return ReadyMap(image=image)
-            if row.mask is None:
+            if row.mask is None or source_type(row) is not InpaintPass:
                 return PicturePass(image=image)
             white = row.mask.pixels.max(axis=2) > 127
             return InpaintPass(image=image, mask=upload(np.where(white, np.uint8(255), np.uint8(0))))
