@@ -46,6 +46,7 @@ _SURE: dict[str, tuple[str, ...]] = {
 # What these mean depends on what else is there.
 _UNSURE: dict[str, tuple[str, ...]] = {Part.SHOULDER: ("arm", "shoulder", "shldr"), Part.HIP: ("leg", "hip")}
 _MIDDLE: tuple[tuple[Part, Part, str], ...] = ((Part.SHOULDER, Part.ELBOW, "arm"), (Part.HIP, Part.KNEE, "leg"))
+_PIECES = frozenset(("upper", "up", "u", "lower", "low", "lo", "fore", "arm", "leg", "tip", "base"))
 _HEAD = ("head", "skull")
 _NOSE = ("nosetip", "nose")
 
@@ -58,6 +59,10 @@ _FINGERS = {
 }
 _PHALANGES = {"proximal": 1, "intermediate": 2, "distal": 3, "tip": 4, "a": 1, "b": 2, "c": 3, "d": 4}
 _OF_A_FINGER = frozenset(("finger", "fingers", "fing", "fngr", "hand", "f", "digit"))
+_KNOWN = frozenset((
+    *_SIDE_WORDS, *_FINGERS, *_OF_A_FINGER, *_PIECES, *_HEAD, *_NOSE,
+    *(word for words in (*_SURE.values(), *_UNSURE.values()) for word in words),
+))  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +110,7 @@ def by_tokens(bones: Collection[str]) -> dict[str, str]:
 def _names(bones: Collection[str]) -> list[_Name]:
     split = {bone: _split(bone) for bone in bones}
     counts = Counter(word for words in split.values() for word in set(words) if not word.isdigit())
-    known = {*_SIDE_WORDS, *_FINGERS, *_OF_A_FINGER}
-    common = {word for word, count in counts.items() if count > 0.6 * len(split)} - known
+    common = {word for word, count in counts.items() if count > 0.6 * len(split)} - _KNOWN
     names: list[_Name] = []
     for bone, words in split.items():
         sides = {_SIDE_WORDS[word] for word in words if word in _SIDE_WORDS}

@@ -4,6 +4,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from pose_rigs import RIGS, Names, build
 
 _FACE_BONES = ("nose", "lip", "jaw", "chin", "ear", "brow", "lid", "forehead", "temple", "cheek")
 # Rigify's human has a face of 1.3 times life size, jaw to hairline. A skull to go with it, after the means for
@@ -91,3 +92,12 @@ def neck() -> np.ndarray:
     """Vertices of a neck under the carved head, from the jaw down."""
     angle, level = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), np.linspace(-0.24, -0.07, 12))
     return np.stack([0.058 * np.sin(angle), -0.025 + 0.06 * np.cos(angle), level], axis=-1).reshape(-1, 3)
+
+
+def skinned(stage: Any, names: Names = RIGS["Mixamo, mixamorig:"], **how: Any) -> tuple[Any, Any]:
+    """A rig with a carved head on it."""
+    rig = build(stage, names, **how)
+    skin, faces, _ = carved()
+    into = np.array(rig.matrix_world.inverted())
+    skin = (skin * (1, -1, 1) + (0.0, 0.01, 1.63)) @ into[:3, :3].T + into[:3, 3]
+    return rig, hang(skin, faces, rig, names.bones()["head"])

@@ -1,16 +1,15 @@
 """Hands and faces, what hides whom, crowds, and bones and matrices as bad files have them."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
-import pose_heads
 import pytest
 from mathutils import Matrix
-from pose_rigs import RIGS, Names, build, build_named, place
+from pose_heads import skinned
+from pose_rigs import RIGS, build, place
 from test_pose import (
     BODY,
     L_ANKLE,
@@ -33,10 +32,9 @@ from test_pose import (
     shown,
 )
 from underpaint.addon.camera import frame, protocol_camera
-from underpaint.addon.capture import People, capture
+from underpaint.addon.capture import capture
 from underpaint.addon.passes import Wants
 from underpaint.addon.pose import Observed, observe, people
-from underpaint.protocol.errors import UnmappedRig
 from underpaint.protocol.sources import Person, Visibility
 
 MIXAMO = RIGS["Mixamo, mixamorig:"]
@@ -58,15 +56,6 @@ def observed() -> Observed:
 
 def captured(stage: Any) -> tuple[Person, ...]:
     return capture(stage, wants=Wants(ids=True)).people
-
-
-def skinned(stage: Any, names: Names = MIXAMO, **how: Any) -> tuple[Any, Any]:
-    """A rig with a carved head on it."""
-    rig = build(stage, names, **how)
-    skin, faces, _ = pose_heads.carved()
-    into = np.array(rig.matrix_world.inverted())
-    skin = (skin * (1, -1, 1) + (0.0, 0.01, 1.63)) @ into[:3, :3].T + into[:3, 3]
-    return rig, pose_heads.hang(skin, faces, rig, names.bones()["head"])
 
 
 # Hands and faces
@@ -308,110 +297,6 @@ def test_hair_and_hats_are_no_face(stage: Any) -> None:
     (after,) = observed().figures
     assert hat.name in after.objects
     np.testing.assert_allclose(after.points[[NOSE, L_EYE, L_EAR]], before.points[[NOSE, L_EYE, L_EAR]], atol=1e-6)
-
-
-# Who is a person
-
-
-def test_a_skinned_rig_with_names_that_nobody_knows_is_an_error_where_nobody_else_is(stage: Any) -> None:
-    names = {name: f"b{i:03}" for i, name in enumerate(MIXAMO.bones().values())}
-    rig, _ = skinned(stage)
-    for bone in rig.data.bones:
-        bone.name = names.get(bone.name, f"x{bone.name[-9:]}")
-    with pytest.raises(UnmappedRig, match="left shoulder, right shoulder, left elbow"):
-        observed()
-    known = man(stage)
-    head_mesh(known)
-    assert [figure.name for figure in observed().figures] == ["Man"]  # the other one may be a horse
-
-
-def test_who_is_only_wished_for_is_left_out_where_joints_are_unknown(stage: Any) -> None:
-    head_mesh(man(stage))
-    head_mesh(man(stage, skip=("calf_l",)))
-    seen_by = capture(stage, people=People.WISHED).people
-    assert len(seen_by) == 1
-    with pytest.raises(UnmappedRig, match="left knee"):
-        capture(stage, people=People.REQUIRED)
-
-
-def test_an_armature_without_bones_is_nobody(stage: Any) -> None:
-    rig = bpy.data.objects.new("Empty", bpy.data.armatures.new("Empty"))
-    stage.collection.objects.link(rig)
-    assert seen(stage) == ()
-
-
-THUMB_1 = {1: "metacarpal", 2: "proximal", 3: "distal"}
-PHALANGES = {1: "proximal", 2: "intermediate", 3: "distal"}
-VRM = {"shoulder": "upper_arm", "elbow": "lower_arm", "wrist": "hand", "hip": "upper_leg", "knee": "lower_leg"}
-VRM |= {"ankle": "foot", "toe": "toes"}
-
-
-def vrm_name(point: str, thumb: dict[int, str]) -> str:
-    """VRM's name of a point, as VRM 1 has it for a field."""
-    side, _, part = point.partition("_")
-    finger, _, joint = part.rpartition("_")
-    if finger:
-        return f"{side}_{finger}_{(thumb if finger == 'thumb' else PHALANGES)[int(joint)]}"
-    return f"{side}_{VRM[part]}" if part else point
-
-
-def camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-@pytest.fixture
-def vrm_add_on() -> Iterator[None]:
-    """What the VRM add-on (2.x, 3.x) registers on armatures, as far as it is read."""
-
-    def group(name: str, **fields: Any) -> Any:
-        made = type(name, (bpy.types.PropertyGroup,), {"__annotations__": fields})
-        bpy.utils.register_class(made)
-        groups.append(made)
-        return made
-
-    groups: list[Any] = []
-    text, pointer = bpy.props.StringProperty, bpy.props.PointerProperty
-    points = [point for point in MIXAMO.bones() if not point.endswith("_4")]
-    node = group("VrmNode", bone_name=text())
-    one = group("Vrm1Bone", node=pointer(type=node))
-    fields = {vrm_name(point, THUMB_1): pointer(type=one) for point in points}
-    humanoid_1 = group("Vrm1Humanoid", human_bones=pointer(type=group("Vrm1Bones", **fields)))
-    zero = group("Vrm0Bone", bone=text(), node=pointer(type=node))
-    humanoid_0 = group("Vrm0Humanoid", human_bones=bpy.props.CollectionProperty(type=zero))
-    vrm1, vrm0 = group("Vrm1", humanoid=pointer(type=humanoid_1)), group("Vrm0", humanoid=pointer(type=humanoid_0))
-    extension = group("VrmExtension", vrm1=pointer(type=vrm1), vrm0=pointer(type=vrm0))
-    bpy.types.Armature.vrm_addon_extension = pointer(type=extension)
-    yield
-    del bpy.types.Armature.vrm_addon_extension
-    for made in reversed(groups):
-        bpy.utils.unregister_class(made)
-
-
-@pytest.mark.usefixtures("vrm_add_on")
-@pytest.mark.parametrize("version", [0, 1])
-def test_the_vrm_add_ons_humanoid_is_read(stage: Any, version: int) -> None:
-    points = [point for point in MIXAMO.bones() if not point.endswith("_4")]
-    numbered = {point: f"b{i}" for i, point in enumerate(points)}
-    rig = build_named(stage, numbered)
-    with_words = build(stage, RIGS["Unreal"])
-    with_words.location.x = 2  # with the add-on installed, every armature has its fields, and most are empty
-    extension = rig.data.vrm_addon_extension
-    for point, bone in numbered.items():
-        if version == 1:
-            getattr(extension.vrm1.humanoid.human_bones, vrm_name(point, THUMB_1)).node.bone_name = bone
-        else:
-            entry = extension.vrm0.humanoid.human_bones.add()
-            entry.bone, entry.node.bone_name = camel(vrm_name(point, PHALANGES)), bone
-    bpy.context.view_layer.update()
-    (person, _) = sorted(seen(stage), key=lambda person: person.body[NECK].x_px)
-    for index, point in BODY_POINTS.items():
-        assert_at(person, index, on_picture(stage, place(point)))
-    for row, finger in enumerate(("thumb", "index", "middle", "ring", "little")):
-        for joint in (1, 2, 3):
-            spot = on_picture(stage, place(f"right_{finger}_{joint}"))
-            found = person.right_hand[4 * row + joint]
-            np.testing.assert_allclose((found.x_px, found.y_px), spot, atol=0.05)
 
 
 # Arrays alone
