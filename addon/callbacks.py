@@ -68,15 +68,6 @@ def class_changed(thing: Any, _context: Any) -> None:
     inspector.touch()
 
 
-def class_colour(group: Any) -> tuple[float, ...]:
-    """The colour that a segmentation map gives a thing, as it is stored."""
-    from ..protocol.ade20k import PALETTE
-    from . import segmentation
-
-    number = segmentation.label_of(group.id_data).ade20k
-    return (0.0, 0.0, 0.0) if number is None else tuple(value / 255 for value in PALETTE[number])
-
-
 def active_thing(state: Any) -> int:
     """The index of the list's active object in bpy.data.objects; -1 where there is none."""
     import bpy

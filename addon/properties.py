@@ -8,7 +8,6 @@ from bpy.props import (
     CollectionProperty,
     EnumProperty,
     FloatProperty,
-    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
@@ -249,15 +248,6 @@ class UNDERPAINT_PG_class(bpy.types.PropertyGroup):
         ),
         search=callbacks.search_ade20k,
         update=callbacks.class_changed,
-    )
-    colour: FloatVectorProperty(
-        name="Colour",
-        description="How the class looks in a segmentation map; black is without a class",
-        size=3,
-        min=0.0,
-        max=1.0,
-        subtype="COLOR_GAMMA",
-        get=callbacks.class_colour,
     )
 
 

@@ -76,9 +76,9 @@ def _depth(layout: Any, group: Any) -> None:
     limits.active = group.use_range
     limits.prop(group, "near_m")
     limits.prop(group, "far_m")
-    row = layout.row(align=True)
-    row.operator("underpaint.lock_depth_to_frame", text="Lock to This Frame", icon="LOCKED")
-    row.operator("underpaint.lock_depth_over_range", text="Over Frame Range", icon="PREVIEW_RANGE")
+    buttons = layout.column(align=True)
+    buttons.operator("underpaint.lock_depth_to_frame", icon="LOCKED")
+    buttons.operator("underpaint.lock_depth_over_range", icon="PREVIEW_RANGE")
     outliers = layout.column()
     outliers.active = not group.use_range
     _switched(outliers, group, "outliers")
@@ -156,8 +156,11 @@ def _switched(layout: Any, group: Any, name: str) -> None:
     row = layout.row(align=True, heading=group.bl_rna.properties[name].name)
     row.prop(group, switch, text="")
     value = row.row(align=True)
-    value.active = getattr(group, switch)
-    value.prop(group, name, text="" if getattr(group, switch) else "Auto")
+    if getattr(group, switch):
+        value.prop(group, name, text="")
+    else:
+        value.active = False
+        value.label(text="Auto")
 
 
 _DRAWN = {

@@ -25,7 +25,7 @@ class _ClassPanel:
             return
         row = layout.row(align=True)
         row.prop(thing.underpaint, "ade20k", placeholder=_inherited(context, thing))
-        row.prop(thing.underpaint, "colour", text="")
+        _swatch(row, thing)
         _unknown(layout, context, thing)
 
 
@@ -81,12 +81,8 @@ class UNDERPAINT_UL_classes(bpy.types.UIList):
     ) -> None:
         row = layout.row(align=True)
         row.label(text=item.name, icon_value=icon)
-        value = row.row(align=True)
-        value.active = bool(item.underpaint.ade20k)
-        value.prop(item.underpaint, "ade20k", text="", placeholder=_inherited(context, item), emboss=False)
-        swatch = row.row()
-        swatch.ui_units_x = 1.2
-        swatch.prop(item.underpaint, "colour", text="")
+        row.prop(item.underpaint, "ade20k", text="", placeholder=_inherited(context, item), emboss=False)
+        _swatch(row, item)
 
     def filter_items(self, context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
         every = list(getattr(data, name))
@@ -132,7 +128,7 @@ def _active(layout: Any, context: Any, thing: Any) -> None:
                 icon="MATERIAL",
                 placeholder=_inherited(context, slot.material),
             )
-            row.prop(slot.material.underpaint, "colour", text="")
+            _swatch(row, slot.material)
 
 
 def _inherited(_context: Any, thing: Any) -> str:
@@ -141,6 +137,15 @@ def _inherited(_context: Any, thing: Any) -> str:
     if label.ade20k is None:
         return "No class"
     return f"{ade20k.NAMES[label.ade20k]}?" if label.guessed else ade20k.NAMES[label.ade20k]
+
+
+def _swatch(layout: Any, thing: Any) -> None:
+    """A dot of the colour that a map gives a thing; black is without a class."""
+    number = segmentation.label_of(thing).ade20k
+    red, green, blue = (0, 0, 0) if number is None else ade20k.PALETTE[number]
+    dot = layout.row()
+    dot.use_property_split = False  # it would be put under the field
+    dot.template_node_socket(color=(red / 255, green / 255, blue / 255, 1.0))
 
 
 def _unknown(layout: Any, context: Any, thing: Any) -> None:
