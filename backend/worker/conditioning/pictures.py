@@ -42,12 +42,14 @@ def picture_map(
 def blurred(picture: UInt8Array, sigma_px: float) -> UInt8Array:
     """A Gaussian blur; a wide one at a smaller size, where it costs a fraction and looks the same."""
     height, width = picture.shape[:2]
-    smaller = max(1, min(int(sigma_px / _NARROW), height // _NARROW, width // _NARROW))
-    if smaller == 1:
-        return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma_px), np.uint8)
-    size = (width // smaller, height // smaller)
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma_px * size[0] / width, sigmaY=sigma_px * size[1] / height)
+    sigma_px = min(sigma_px, 2.0 * max(height, width))  # one colour already
+    across, down = (max(1, min(int(sigma_px / _NARROW), side // _NARROW)) for side in (width, height))
+    small = picture
+    if across > 1 or down > 1:
+        small = cv2.resize(picture, (width // across, height // down), interpolation=cv2.INTER_AREA)
+    sigmas = sigma_px * small.shape[1] / width, sigma_px * small.shape[0] / height
+    # This border mirrors at the pixels' outer edge, which is the same place at any size.
+    small = cv2.GaussianBlur(small, (0, 0), sigmas[0], sigmaY=sigmas[1], borderType=cv2.BORDER_REFLECT)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 

@@ -1,5 +1,6 @@
 """Pictures for nets that are shown a picture: tile, blur, gray, low quality, shuffle and inpaint."""
 
+import cv2
 import numpy as np
 import pytest
 from underpaint.backend.worker.conditioning.inpaint import grown, inpaint_map
@@ -73,6 +74,19 @@ def test_blur_spreads_by_its_sigma_which_grows_with_the_picture() -> None:
     assert spread(_map(ControlKind.BLUR, point, size)) == pytest.approx(np.hypot(9, 12 / np.sqrt(12)), rel=0.1)
     assert spread(_map(ControlKind.BLUR, point, size, blur_px=4.0)) == pytest.approx(np.hypot(4, 3.5), rel=0.1)
     assert _detail(_map(ControlKind.BLUR, _noise(), blur_px=0)) == _detail(_noise())
+
+
+def test_a_blur_wider_than_the_picture_leaves_one_colour() -> None:
+    for size in (_SIZE, Extent(width=4096, height=8)):
+        found = _map(ControlKind.BLUR, _noise(size), size, blur_px=1e6)
+        assert np.ptp(found.astype(int), axis=(0, 1)).max() <= 2
+
+
+def test_a_wide_blur_is_a_gaussian_s() -> None:
+    image = np.repeat(np.repeat(_noise(Extent(width=12, height=8)), 32, axis=0), 32, axis=1)
+    size = Extent(width=384, height=256)
+    exact = cv2.GaussianBlur(image, (0, 0), 20, borderType=cv2.BORDER_REFLECT)
+    assert np.abs(_map(ControlKind.BLUR, image, size, blur_px=20.0).astype(int) - exact).max() <= 4
 
 
 def test_gray_is_the_luma() -> None:
