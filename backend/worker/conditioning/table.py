@@ -106,8 +106,8 @@ Convention = (
 )
 
 _CANNY = LineConvention(style=LineStyle.THIN, shortest_px=6)
-_LINEART = LineConvention(style=LineStyle.STROKES, width_px=1.8, shortest_px=4, lightest=0.6)
-_ANIME = LineConvention(style=LineStyle.STROKES, width_px=1.4, shortest_px=4)
+_LINEART = LineConvention(style=LineStyle.STROKES, width_px=2.2, shortest_px=4, lightest=0.6)
+_ANIME = LineConvention(style=LineStyle.STROKES, width_px=1.7, shortest_px=4)
 _SOFTEDGE = LineConvention(style=LineStyle.SOFT, width_px=5, shortest_px=4, levels=3, lightest=0.6)
 _SCRIBBLE = LineConvention(style=LineStyle.THICK, width_px=6, shortest_px=16)
 _MLSD = LineConvention(style=LineStyle.STRAIGHT, shortest_px=20)
