@@ -1,5 +1,6 @@
 """Thin lines as chains of pixels, and the smooth curves that they stand for."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +13,7 @@ from .thinning import neighbour_codes, offsets
 Indices = NDArray[np.intp]
 
 _STRAIGHT_PX = 1.05  # pixels that stray no farther from a line are that line's: a whole stair, and a bit
+_BOW_PX = 0.3  # an arc's middle stands out farther
 _STRAIGHT_LEAST = 12  # so many of them at least
 
 
@@ -116,8 +118,9 @@ def curves(chains: Chains) -> Float32Array:
     for part in chains.slices():
         places = part.start + bends(chains.xy_px[part], _STRAIGHT_PX)
         for first, last in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
-            if last - first >= _STRAIGHT_LEAST:
-                xy[first : last + 1] = on_line(chains.xy_px[first : last + 1])
+            run = chains.xy_px[first : last + 1]
+            if last - first >= _STRAIGHT_LEAST and bow(run) <= _BOW_PX:
+                xy[first : last + 1] = on_line(run)
     return xy
 
 
@@ -150,3 +153,13 @@ def on_line(xy_px: Float32Array) -> Float32Array:
     angle = 0.5 * np.arctan2(2 * xy, xx - yy)
     along = np.asarray([np.cos(angle), np.sin(angle)], np.float32)
     return centre + (around @ along)[:, None] * along
+
+
+def bow(pixels: Float32Array) -> float:
+    """How far the middle of the parabola through some pixels is from its chord."""
+    (x, y) = (pixels[-1] - pixels[0]).tolist()
+    along = pixels @ np.asarray([x, y], np.float32)
+    aside = (pixels - on_line(pixels)) @ np.asarray([-y, x], np.float32) / math.hypot(x, y)
+    place = 2 * (along - along.min()) / max(float(np.ptp(along)), 1e-6) - 1
+    second = (3 * place * place - 1) / 2  # Legendre's polynomial: what lines leave of a parabola
+    return abs(3.75 * float((aside * second).mean()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ....protocol.arrays import AnyArray, Float32Array
+from ....protocol.arrays import AnyArray
 from .relief import Mask, Pairs
 
 Indices = NDArray[np.intp]
@@ -61,15 +61,19 @@ def _bend(pairs: Pairs, rows: Indices, columns: Indices) -> tuple[AnyArray, Mask
 def depth_bends(pairs: Pairs, rows: Indices, columns: Indices, away: int, least: float) -> Mask:
     """Whether the depth bends too, by `least` radians from before the pairs to after them, `away` pairs on either side.
 
-    Where it can't be told, at borders, it is taken to do so.
+    Next to a border, where it can't be told, it is taken to do so; at the picture's edge it is not.
     """
-    count = pairs.joined.shape[1]
-    untold = np.zeros(rows.shape, bool)
-    slopes: list[Float32Array] = []
+    told = np.ones(rows.shape, bool)
+    inside = np.ones(rows.shape, bool)
+    slopes: list[AnyArray] = []
     for side in (-1, 1):
-        near, far = columns + side * away, columns + side * (away + 1)
-        untold |= (far < 0) | (far >= count)
-        near, far = np.clip(near, 0, count - 1), np.clip(far, 0, count - 1)
-        untold |= ~pairs.joined[rows, near] | ~pairs.joined[rows, far]
-        slopes.append(np.arctan((pairs.slope[rows, near] + pairs.slope[rows, far]) / 2))
-    return untold | (np.abs(slopes[1] - slopes[0]) > least)
+        total, found = np.zeros(rows.shape, np.float32), np.zeros(rows.shape, np.int32)
+        for there in (columns + side * away, columns + side * (away + 1)):
+            at = np.clip(there, 0, pairs.joined.shape[1] - 1)
+            known = (at == there) & pairs.joined[rows, at]
+            total += np.where(known, pairs.slope[rows, at], 0)
+            found += known
+        told &= found > 0
+        inside &= (columns + side * away >= 0) & (columns + side * away < pairs.joined.shape[1])
+        slopes.append(np.arctan(total / np.maximum(found, 1)))
+    return inside & (~told | (np.abs(slopes[1] - slopes[0]) > least))

@@ -39,6 +39,8 @@ def line_map(
     of the control image, stand in for the convention's. Rules and figures: docs/conventions.md, "Lines".
     Raises InvalidRequest for widths and angles that no line can have.
     """
+    if not 0 <= options.crease_deg <= 180:
+        raise InvalidRequest(reason=f"a crease of {options.crease_deg:g} degrees; expected 0 to 180")
     kinds = find_lines(metres, normal_camera, objects, materials, camera, options)
     return draw_lines(kinds, rule, options)
 
@@ -46,7 +48,8 @@ def line_map(
 def draw_lines(kinds: UInt8Array, rule: LineConvention, options: LineOptions) -> UInt8Array:
     """The control image of lines that `find_lines` found with the same options."""
     scale = growth(Extent(width=kinds.shape[1], height=kinds.shape[0]))
-    width_px = rule.width_px * scale if options.width_px is None else options.width_px
+    # in a small picture, what is thinner than a pixel would fade
+    width_px = max(1.0, rule.width_px * scale) if options.width_px is None else options.width_px
     shortest_px = rule.shortest_px * scale if options.shortest_px is None else options.shortest_px
     levels = rule.levels if options.levels is None else options.levels
     if not (0 < width_px <= _WIDEST_PX and 0 <= shortest_px < math.inf):

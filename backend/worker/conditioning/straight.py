@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import Float32Array, UInt8Array
-from .chains import Chains, bends, on_line
+from .chains import Chains, bends, bow, on_line
 
 _STRAY_PX = 1.0  # how far pixels may be from the segment that they are taken for
+_BOW_PX = 0.5  # by which the middle of an arc may stand out; the stairs of a straight line even out
 _JOIN_PX = 3.0  # pieces whose ends are so close, and that go on in one direction, are one
 _LEAST_PX = 4.0  # shorter pieces have no direction
 _TURN = 0.9  # cosine between the directions of two pieces that are to be one
@@ -23,8 +24,9 @@ def segments(chains: Chains, *, shortest_px: float) -> list[Float32Array]:
         xy = chains.xy_px[part]
         places = bends(xy, _STRAY_PX).tolist()
         pieces += [xy[a : b + 1] for a, b in itertools.pairwise(places)]
-    pieces = [piece for piece in pieces if _length(piece) >= _LEAST_PX]
-    return [ends for piece in _joined(pieces) if _length(ends := on_line(piece)[[0, -1]]) >= shortest_px]
+    straight = _joined([piece for piece in pieces if _length(piece) >= _LEAST_PX])
+    found = [on_line(piece)[[0, -1]] for piece in straight if bow(piece) <= _BOW_PX]
+    return [ends for ends in found if _length(ends) >= shortest_px]
 
 
 def draw_segments(found: list[Float32Array], shape: tuple[int, ...]) -> UInt8Array:

@@ -32,7 +32,8 @@ def strokes(chains: Chains, shape: tuple[int, ...], *, width_px: float, lightest
     curve = (smooth(curves(chains), chains, evenness) + 0.5) * fine - 0.5
     points = np.rint(curve * 2**_SHIFT).astype(np.int32).reshape(-1, 1, 2)
     weight = smooth(lightest + (1 - lightest) * _WEIGHT[chains.kinds], chains, _EVEN_WEIGHT, ends_stay=False)
-    widths = np.maximum(1, np.rint(width_px * fine * weight)).astype(np.int32)
+    # OpenCV's anti-aliased lines of thickness 2 n are 2 n + 1.4 wide, and those of 2 n + 1 no wider
+    widths = np.maximum(1, 2 * np.rint((width_px * fine * weight - 1.4) / 2)).astype(np.int32)
     by_width: dict[int, list[NDArray[np.int32]]] = {}
     for part in chains.slices():
         for first, last in _runs(widths, part):

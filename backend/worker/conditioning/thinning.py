@@ -8,22 +8,25 @@ from ....protocol.arrays import UInt8Array
 
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
-_AHEAD = 0.5  # cosine between a line's direction at its end and the way on to another line
+_AHEAD = 0.8  # cosine between a line's direction at its end and the way on to another line
 
 
-def _tables() -> tuple[NDArray[np.bool_], UInt8Array]:
+def _tables() -> tuple[Mask, UInt8Array]:
     """For each pattern of the eight neighbours: whether the pixel between them may go, and how many there are.
 
     Bit k is the neighbour at k eighths of a turn from the right. A pixel may go when the lines stay as
-    connected as they were (its crossing number for eight-connected lines, after Yokoi, is 1) and it is no
-    line's end.
+    connected as they were (its crossing number for eight-connected lines, after Yokoi, is 1), it is no
+    line's end, and it is not what a straight line goes through, unless that is two pixels wide there.
     """
     codes = np.arange(256)
     on = (codes[:, None] >> np.arange(8)) & 1
     off = 1 - on
-    crossings = sum(off[:, k] - off[:, k] * off[:, k + 1] * off[:, (k + 2) % 8] for k in (0, 2, 4, 6))
+    corners = [(k, k + 1, (k + 2) % 8) for k in (0, 2, 4, 6)]
+    crossings = sum(off[:, a] - off[:, a] * off[:, b] * off[:, c] for a, b, c in corners)
     count = on.sum(axis=1)
-    return (crossings == 1) & (count > 1), count.astype(np.uint8)
+    through = (on[:, 0] & on[:, 4]) | (on[:, 2] & on[:, 6])
+    wide = np.any([on[:, a] & on[:, b] & on[:, c] for a, b, c in corners], axis=0)
+    return (crossings == 1) & (count > 1) & ((through == 0) | wide), count.astype(np.uint8)
 
 
 _MAY_GO, _COUNT = _tables()
@@ -97,10 +100,11 @@ def close_gaps(kinds: UInt8Array, reach_px: int) -> UInt8Array:
         own_rows, own_columns = np.nonzero(labels == own)
         down, right = rows + top - row, columns + left - column
         ahead_down, ahead_right = row - top - own_rows.mean(), column - left - own_columns.mean()
-        cosine = (down * ahead_down + right * ahead_right) / np.hypot(down, right)
-        ahead = cosine > _AHEAD * np.hypot(ahead_down, ahead_right)
+        away = np.hypot(down, right)
+        along = down * ahead_down + right * ahead_right
+        ahead = (along > _AHEAD * away * np.hypot(ahead_down, ahead_right)) & (away <= reach_px)
         if ahead.any():
-            nearest = int(np.where(ahead, np.hypot(down, right), np.inf).argmin())
+            nearest = int(np.where(ahead, away, np.inf).argmin())
             target = (column + int(right[nearest]), row + int(down[nearest]))
             cv2.line(closed, (column, row), target, int(kinds[row, column]), 1)
     closed[kinds > 0] = kinds[kinds > 0]
