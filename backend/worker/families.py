@@ -6,8 +6,6 @@ Adding a family is a row here and its rows in `conditioning.table`; see docs/add
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ...protocol.request import ControlKind
-
 Vector3 = tuple[float, float, float]
 
 
@@ -30,12 +28,9 @@ class Family:
     control_pipeline: str  # diffusers class for a checkpoint with ControlNets
     pooled_text: bool  # text conditions the time embedding as well (SDXL); its ControlNets say "text_time"
     text_encoders: tuple[tuple[str, str, str], ...]  # (encoder's folder, transformers class, tokenizer's folder)
-    control_kinds: frozenset[ControlKind]
     latent_rgb: tuple[Vector3, ...]  # a latent channel's share of (R, G, B) in -1..1, for previews
     latent_rgb_bias: Vector3 = (0.0, 0.0, 0.0)
 
-
-_ALL_KINDS = frozenset(ControlKind)
 
 # A linear picture of the latents, by keturn for SD 1.x, numbers for 1.5 by torridgristle:
 # https://discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204
@@ -75,7 +70,6 @@ FAMILIES: dict[FamilyId, Family] = {
             control_pipeline="StableDiffusionControlNetPipeline",
             pooled_text=False,
             text_encoders=_SD_TEXT,
-            control_kinds=_ALL_KINDS,
             latent_rgb=_SD_LATENT_RGB,
         ),
         Family(
@@ -86,7 +80,6 @@ FAMILIES: dict[FamilyId, Family] = {
             control_pipeline="StableDiffusionControlNetPipeline",
             pooled_text=False,
             text_encoders=_SD_TEXT,
-            control_kinds=_ALL_KINDS,
             latent_rgb=_SD_LATENT_RGB,  # SD 2 kept SD 1's latent space
         ),
         Family(
@@ -100,7 +93,6 @@ FAMILIES: dict[FamilyId, Family] = {
                 ("text_encoder", "CLIPTextModel", "tokenizer"),
                 ("text_encoder_2", "CLIPTextModelWithProjection", "tokenizer_2"),
             ),
-            control_kinds=_ALL_KINDS,
             latent_rgb=_SDXL_LATENT_RGB,
         ),
     )
