@@ -1,17 +1,20 @@
 """Who is a person: names that no table has, the VRM add-on's humanoid, and rigs of which too little is known."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import addon_utils
 import bpy
 import numpy as np
 import pytest
 from pose_heads import skinned
-from pose_rigs import RIGS, build, build_named, place
+from pose_rigs import FINGERS, RIGS, build, build_named, place
 from test_pose import L_ANKLE, L_WRIST, NECK, R_KNEE, R_WRIST, assert_at, head_mesh, look, man, on_picture, seen
 from underpaint.addon.capture import People, capture
 from underpaint.addon.pose import Observed, observe
 from underpaint.addon.pose.match import match
+from underpaint.addon.pose.plan import COCO
 from underpaint.addon.pose.points import POINTS
 from underpaint.addon.pose.tokens import by_tokens
 from underpaint.protocol.errors import UnmappedRig
@@ -121,6 +124,52 @@ def test_an_armature_without_bones_is_nobody(stage: Any) -> None:
     rig = bpy.data.objects.new("Empty", bpy.data.armatures.new("Empty"))
     stage.collection.objects.link(rig)
     assert seen(stage) == ()
+
+
+IMPORTERS: dict[str, tuple[str, Callable[[str], None], Callable[[str], None]]] = {
+    "FBX": (
+        "io_scene_fbx",
+        lambda path: bpy.ops.export_scene.fbx(filepath=path, object_types={"ARMATURE", "MESH"}),
+        lambda path: bpy.ops.import_scene.fbx(filepath=path),
+    ),
+    "FBX, bones turned along their children": (
+        "io_scene_fbx",
+        lambda path: bpy.ops.export_scene.fbx(filepath=path, object_types={"ARMATURE", "MESH"}, add_leaf_bones=False),
+        lambda path: bpy.ops.import_scene.fbx(filepath=path, automatic_bone_orientation=True),
+    ),
+    "glTF": (
+        "io_scene_gltf2",
+        lambda path: bpy.ops.export_scene.gltf(filepath=path, export_format="GLB"),
+        lambda path: bpy.ops.import_scene.gltf(filepath=path),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", IMPORTERS)
+@pytest.mark.parametrize("rig_name", ["Mixamo, mixamorig:", "Unreal"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Blender's exporters
+def test_a_character_that_went_through_a_file(stage: Any, tmp_path: Path, how: str, rig_name: str) -> None:
+    add_on, write, read = IMPORTERS[how]
+    addon_utils.enable(add_on)
+    names = RIGS[rig_name]
+    for thing in skinned(stage, names):
+        thing.select_set(True)
+    path = str(tmp_path / f"hero.{'glb' if how == 'glTF' else 'fbx'}")
+    write(path)
+    for thing in [thing for thing in stage.objects if thing.type in ("ARMATURE", "MESH")]:
+        bpy.data.objects.remove(thing)
+    read(path)
+    (figure,) = observed().figures
+    known = names.bones()
+    for index, point in {i: point for i, point in COCO.items() if point in known}.items():
+        assert np.linalg.norm(figure.points[index] - place(point)) < 2e-3, point
+    for side, first in (("left", 18), ("right", 39)):
+        for row, finger in enumerate(FINGERS):
+            for joint in (1, 2, 3, 4):
+                off = np.linalg.norm(figure.points[first + 4 * row + joint] - place(f"{side}_{finger}_{joint}"))
+                assert off < (2e-3 if joint < 4 else 0.012), (side, finger, joint)
+    nose = figure.points[0]
+    assert np.linalg.norm(nose - (0, -0.115, 1.61)) < 0.015
 
 
 THUMB_1 = {1: "metacarpal", 2: "proximal", 3: "distal"}
