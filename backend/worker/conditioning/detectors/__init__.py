@@ -12,7 +12,7 @@ from typing import Any
 
 from .....protocol.arrays import UInt8Array
 from .....protocol.checks import DETECTED
-from .....protocol.errors import InvalidRequest, ModelBroken
+from .....protocol.errors import InvalidRequest
 from .....protocol.geometry import Extent
 from .....protocol.options import DetectorOptions
 from .....protocol.request import ControlKind
@@ -23,7 +23,7 @@ from .catalogue import ROWS
 from .weights import Found, broken, find, safely_read
 from .work import LONGEST_PX, STEP_PX, Work, at_size, size_to_work_at
 
-_KEPT_MB = 2000.0  # of detectors that are not the one in use
+_KEPT_MB = 2000.0  # of weights in memory; a detector with more of them is alone
 
 
 def _nobody(_: str) -> None:
@@ -88,8 +88,7 @@ class Detectors:
             _quieten()
             if files:
                 announce(f"Loading the {detector} detector")
-                with safely_read(detector, files):
-                    self._loaded[detector] = _build(detector, files, self._device())
+                self._loaded[detector] = _build(detector, files, self._device())
             else:  # and no torch
                 self._loaded[detector] = row.build(files, "")
         return self._loaded[detector]
@@ -100,14 +99,13 @@ class Detectors:
 
 
 def _build(detector: Detector, files: list[Found], device: str) -> Any:
-    try:
-        return ROWS[detector].build(files, device)
-    except (ModelBroken, OSError):
-        raise
-    except Exception as error:  # tensors that are missing or too many, by another name or of another shape
-        if is_out_of_memory(error):
-            raise
-        raise broken(detector, files, error) from error
+    with safely_read(detector, files) as asked_for:
+        try:
+            return ROWS[detector].build(files, device)
+        except Exception as error:  # tensors that are missing or too many, by another name or of another shape
+            if is_out_of_memory(error) or isinstance(error, ImportError):
+                raise
+            raise broken(detector, asked_for[-1:] or files, error) from error
 
 
 def _quieten() -> None:

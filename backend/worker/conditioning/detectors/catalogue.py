@@ -64,7 +64,7 @@ def _zoe(files: list[Found], device: str) -> Any:
     # timm computes these itself since its 1.0.
     absent = [name for name in model.state_dict() if name not in tensors and "relative_position_index" not in name]
     if absent:
-        raise KeyError(f"it has no {absent[0]}")
+        raise KeyError(absent[0])
     model.load_state_dict(tensors)
     return library.ZoeDetector(model.eval()).to(device)
 

@@ -5,6 +5,7 @@ run code; the published files hold nothing else. A `.safetensors` twin beside a 
 """
 
 import importlib
+import pickle
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,13 +120,26 @@ def _fetch(detector: Detector, file: WeightFile, folder: Path, announce: Callabl
 def broken(detector: Detector, files: Sequence[Found], error: Exception) -> ModelBroken:
     """The error for files whose contents a detector can't use."""
     names = ", ".join(str(found.path) for found in files)
-    reason = f"its weights in {names} can't be used ({_first_line(error)}); fetch them anew"
+    reason = f"its weights in {names} can't be used ({_words(error)}); fetch them anew"
     return ModelBroken(model=f"{detector} detector", reason=reason)
 
 
+def _words(error: Exception) -> str:
+    """What is wrong with a file. torch's own words end in advice to read it with whatever code it holds."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "damaged, or not of tensors alone"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    if "loading state_dict" in str(error):
+        return "of another net"
+    return _first_line(error)
+
+
 @contextmanager
-def safely_read(detector: Detector, files: Sequence[Found]) -> Generator[None]:
+def safely_read(detector: Detector, files: Sequence[Found]) -> Generator[list[Found]]:
     """While it lasts, torch.load gives the tensors of these files, which have been read already, and of no other.
+
+    Gives the files that were asked for so far; should a net refuse its tensors, they were the last one's.
 
     controlnet-aux's classes call it from inside: some without a map_location, so that files saved on a GPU fail
     on a computer without; and none of them knows of twins, which come nested as their pickles would be.
@@ -133,14 +147,18 @@ def safely_read(detector: Detector, files: Sequence[Found]) -> Generator[None]:
     """
     library = torch()
     original = library.load
-    read = {str(found.path): _read(found, detector, original) for found in files if found.path.suffix in _READ}
+    by_path = {str(found.path): found for found in files}
+    read = {path: _read(found, detector, original) for path, found in by_path.items() if found.path.suffix in _READ}
+    asked_for: list[Found] = []
 
     def load(source: Any, *_: Any, **__: Any) -> Any:
-        return read.pop(str(getattr(source, "name", source)))
+        path = str(getattr(source, "name", source))
+        asked_for.append(by_path[path])
+        return read.pop(path)
 
     library.load = load
     try:
-        yield
+        yield asked_for
     finally:
         library.load = original
 
@@ -152,8 +170,6 @@ def _read(found: Found, detector: Detector, load: Callable[..., Any]) -> Any:
             return {found.file.under: tensors} if found.file.under else tensors
         # weights_only stands whatever the environment says: an argument goes before its variables.
         return load(found.path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:  # what a file that is not what it seems makes a parser raise is anybody's guess
         if is_out_of_memory(error):
             raise
