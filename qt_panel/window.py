@@ -233,8 +233,10 @@ class Window(QMainWindow):
         picture = self.presenter.picture()
         if picture is None:
             return
-        kinds = _SAVED_AS if picture[0].dtype == np.uint8 else _SAVED_AS[::-1]
-        start = str(Path(self._memory.folder()) / words.file_name(picture[2], self._plate_label()))
+        in_bytes = picture[0].dtype == np.uint8
+        kinds = _SAVED_AS if in_bytes else _SAVED_AS[::-1]
+        name = Path(words.file_name(picture[2], self._plate_label())).with_suffix(".png" if in_bytes else ".exr")
+        start = str(Path(self._memory.folder()) / name)
         name, _ = QFileDialog.getSaveFileName(self, "Save Picture", start, ";;".join(kinds))
         if name:
             self.save(Path(name))

@@ -70,18 +70,16 @@ HINTS: dict[str, Hint] = {
     "openpose": Hint(
         kinds=(ControlKind.OPENPOSE,), neutral=(0.0, 0.0, 0.0), gain=((0.9, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 1.0))
     ),
-    # lines drawn dark
-    "lines": Hint(
-        kinds=(
-            ControlKind.CANNY,
-            ControlKind.LINEART,
-            ControlKind.LINEART_ANIME,
-            ControlKind.SOFTEDGE,
-            ControlKind.SCRIBBLE,
-            ControlKind.MLSD,
-        ),
+    # lines drawn dark; those a pixel wide count for more, for the hint is averaged over eight
+    "thin_lines": Hint(
+        kinds=(ControlKind.CANNY, ControlKind.LINEART, ControlKind.LINEART_ANIME, ControlKind.MLSD),
         neutral=(0.0, 0.0, 0.0),
-        gain=((-0.30, -0.30, -0.30), (-0.28, -0.28, -0.28), (-0.22, -0.22, -0.22)),
+        gain=((-1.30, -1.30, -1.30), (-1.20, -1.20, -1.20), (-1.00, -1.00, -1.00)),
+    ),
+    "lines": Hint(
+        kinds=(ControlKind.SOFTEDGE, ControlKind.SCRIBBLE),
+        neutral=(0.0, 0.0, 0.0),
+        gain=((-0.45, -0.45, -0.45), (-0.42, -0.42, -0.42), (-0.33, -0.33, -0.33)),
     ),
     # pictures and areas in their own colours
     "colours": Hint(

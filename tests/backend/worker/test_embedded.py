@@ -40,7 +40,7 @@ def test_it_has_the_layout_of_a_diffusers_checkpoint_and_is_small(models: Path) 
         "vae/diffusion_pytorch_model.safetensors",
         *(
             f"controlnets/{kind}/diffusion_pytorch_model.safetensors"
-            for kind in ("depth", "normal", "openpose", "lines", "colours")
+            for kind in ("depth", "normal", "openpose", "thin_lines", "lines", "colours")
         ),
     ):
         assert name in files
