@@ -1,5 +1,6 @@
 """Depth in metres to the grey picture that depth ControlNets expect."""
 
+import math
 from typing import cast
 
 import numpy as np
@@ -52,7 +53,7 @@ def relative_nearness(
         return metres
     near_m, far_m = _range(metres, encoding, options)
     fixed = options.near_m is not None or options.far_m is not None
-    if near_m <= 0 or (fixed and far_m <= near_m):
+    if not 0 < near_m < math.inf or (fixed and not near_m < far_m < math.inf):
         raise InvalidRequest(reason=f"the depth range {near_m:g} m to {far_m:g} m is empty")
     if far_m - near_m <= _FLAT * far_m and not fixed:
         # A single plane that faces the camera has no range, only the renderer's rounding: all of it is nearest,

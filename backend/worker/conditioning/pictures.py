@@ -12,6 +12,7 @@ from ....protocol.options import PictureOptions
 from .fitting import fit
 from .table import PictureConvention, growth
 
+_COARSE = 128  # places along the longer side where the shuffle's displacement is worked out
 _NARROW = 4  # pixels of a Gaussian's sigma that no smaller size would carry
 
 
@@ -66,13 +67,14 @@ def shuffled(picture: UInt8Array, seed: int) -> UInt8Array:
 
 
 def _wandering(random: np.random.Generator, height: int, width: int, highest: int) -> Float32Array:
-    """Smooth noise, (height, width) float32, from exactly 0 to `highest`."""
-    longest = max(height, width)
-    # In units of the knots' distance, which is half the picture at any size.
+    """Smooth noise, (height, width) float32, from exactly 0 to `highest`; the same at every size."""
     knots = random.random((5, 5), np.float32)
-    across = (np.arange(width, dtype=np.float32) + 0.5) / longest * 2 + 0.5
-    down = (np.arange(height, dtype=np.float32) + 0.5) / longest * 2 + 0.5
-    grid = np.meshgrid(across, down)
-    noise = cv2.remap(knots, grid[0], grid[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    longest = max(height, width)
+    # Places in units of the knots' distance, which is half the longer side; few of them tell all there is.
+    rows, columns = (max(1, round(_COARSE * side / longest)) for side in (height, width))
+    across, down = ((np.arange(count, dtype=np.float32) + 0.5) / _COARSE * 2 + 0.5 for count in (columns, rows))
+    places = np.meshgrid(across, down)
+    coarse = cv2.remap(knots, places[0], places[1], cv2.INTER_CUBIC)
+    noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     low, high = float(noise.min()), float(noise.max())
-    return np.asarray((noise - low) * (highest / max(high - low, 1e-6)), np.float32)
+    return np.asarray((noise - low) * np.float32(highest / max(high - low, 1e-6)), np.float32)

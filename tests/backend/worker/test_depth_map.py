@@ -119,6 +119,9 @@ def test_an_empty_range_is_refused():
         grey([1, 2], near_m=0, far_m=5)
     with pytest.raises(InvalidRequest, match="3 m to 2 m"):
         grey([1, 2], near_m=3)  # everything in view is nearer
+    for near_m, far_m in ((np.nan, 5), (1, np.nan), (1, _INF), (_INF, _INF)):
+        with pytest.raises(InvalidRequest, match="is empty"):
+            grey([1, 2], near_m=near_m, far_m=far_m)
     with pytest.raises(InvalidRequest, match="floor"):
         grey([1, 2], floor=1.5)
 

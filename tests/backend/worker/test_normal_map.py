@@ -1,5 +1,6 @@
 """Normals to colours: NormalBAE's, where red faces image-left, the others that are known, and SD 1.0's slopes."""
 
+import cv2
 import numpy as np
 import pytest
 from underpaint.backend.worker.conditioning.normals import normal_map, slope_map
@@ -79,6 +80,19 @@ def test_slopes_hold_z_y_x_in_the_order_of_the_net_s_tensor() -> None:
     assert z[256, 256] >= 253  # facing the camera
     assert z.min() >= 127
     assert [z[0, 0], y[0, 0], x[0, 0]] == [255, 127, 127]  # background: no slope
+
+
+def test_slopes_are_those_of_the_model_card() -> None:
+    metres = 2 + np.random.default_rng(2).random((16, 16)).astype(np.float32)
+    metres = np.asarray(cv2.resize(metres, (512, 512), interpolation=cv2.INTER_CUBIC), np.float32)
+    disparity = 1 / metres
+    relative = (disparity - disparity.min()) / np.ptp(disparity)
+    raw = 1000 * relative  # as MiDaS's network gives it
+    x, y = cv2.Sobel(raw, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(raw, cv2.CV_32F, 0, 1, ksize=3)
+    x[relative < 0.4] = y[relative < 0.4] = 0
+    vectors = np.stack([x, y, np.full_like(x, 2 * np.pi)], axis=2)
+    card = (vectors / np.linalg.norm(vectors, axis=2, keepdims=True) * 127.5 + 127.5).clip(0, 255).astype(int)
+    assert np.mean(np.abs(_slopes(metres)[:, :, ::-1] - card) > 1) < 1e-3  # but where the threshold falls between
 
 
 def test_slopes_end_below_the_background_threshold() -> None:
