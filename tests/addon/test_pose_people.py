@@ -245,9 +245,12 @@ def test_bones_scaled_to_nothing_and_matrices_that_are_no_numbers(stage: Any) ->
     rig.pose.bones["mixamorig:LeftHand"].scale = (0, 0, 0)
     rig.pose.bones["mixamorig:Head"].scale = (0, 0, 0)
     rig.pose.bones["mixamorig:RightLeg"].location = (math.nan, 0, 0)
+    rig.pose.bones["mixamorig:RightHand"].location = (math.inf, 3e38, -math.inf)
+    rig.pose.bones["mixamorig:RightForeArm"].scale = (1e30, 1e30, 1e30)
     (person,) = captured(stage)
     assert person.body[L_WRIST] is not None
     assert person.body[R_KNEE] is None
+    assert person.body[R_WRIST] is None
     assert person.body[L_KNEE] is not None
     assert not any(person.face)
     assert all(math.isfinite(p.x_px + p.y_px) for p in (*person.body, *person.left_hand) if p is not None)
@@ -262,6 +265,7 @@ def test_a_head_mesh_with_vertices_that_are_no_numbers(stage: Any) -> None:
     _, mesh = skinned(stage)
     (before,) = observed().figures
     mesh.data.vertices[5].co.x = math.nan
+    mesh.data.vertices[6].co = (math.inf, -3e38, 0)
     mesh.data.update()
     (after,) = observed().figures
     np.testing.assert_allclose(after.points, before.points, atol=0.01)
