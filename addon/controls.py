@@ -265,10 +265,10 @@ def _options_type(kind: ControlKind, *, has_image: bool, is_map: bool) -> type[O
 
 
 def _options(item: Any, kind: ControlKind, *, has_image: bool, is_map: bool) -> Options | None:
-    from . import option_settings  # its registration needs Blender's property system
+    from . import option_values  # its registration needs Blender's property system
 
     chosen = _options_type(kind, has_image=has_image, is_map=is_map)
-    return None if chosen is None else option_settings.read(item, chosen)
+    return None if chosen is None else option_values.read(item, chosen)
 
 
 def _is_midas(options: Options | None) -> bool:

@@ -20,7 +20,7 @@ from ..protocol.jobs import Phase, Timing
 from ..protocol.request import Control, GenerateRequest
 from ..protocol.sources import InpaintPass, Photo, PicturePass, PosePass, ReadyMap, SegmentationPass
 from . import camera as cameras
-from . import openpose_text, option_settings, passes, png, properties
+from . import openpose_text, option_values, passes, png, properties
 
 REQUEST = "underpaint_request"  # the GenerateRequest as JSON
 _TIMINGS = "underpaint_timings"  # [[phase, milliseconds], ...] as JSON
@@ -173,7 +173,7 @@ def _restore_control(item: Any, control: Control, size: Extent) -> list[str]:
     if isinstance(source, SegmentationPass):
         item.segmentation.background = "" if source.background is None else ade20k.NAMES[source.background]
     if control.options is not None:
-        option_settings.write(item, control.options)
+        option_values.write(item, control.options)
     return [] if item.enabled else [item.name]
 
 

@@ -17,31 +17,17 @@ from bpy.app.handlers import persistent
 
 from ..protocol import client
 from ..protocol.errors import JobCancelled, SceneError, UnderpaintError
-from ..protocol.geometry import Extent
-from . import backend_state, control_maps, map_images
-from . import camera as cameras
+from . import backend_state, control_maps, map_images, scene_changes
 from .capture import People, Wants, capture
 from .control_maps import ControlMap, Sent
 from .generation import Settings
 from .maps_job import MapsJob
+from .scene_changes import View
 
 DEBOUNCE_S = 0.08  # a slider that is drawn along sends no request for each of its steps
 _TURN_S = 0.03
 _IDLE_S = 0.25
 _EXIT_WAIT_S = 2.0
-_UNSEEN = ("Image", "Screen", "WindowManager", "WorkSpace", "Brush", "Text", "Palette", "Library")
-_LIT = ("World", "Light", "LightProbe")  # change the picture and no geometry
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """What a capture was made of; another one shows something else."""
-
-    layer: str
-    frame: float
-    camera: str
-    extent: Extent
-    things: int  # a hash of the objects that are rendered
 
 
 @dataclass(kw_only=True)
@@ -97,7 +83,7 @@ def look(scene: Any, view_layer: Any) -> Settings:
     settings = Settings.from_scene(scene)
     with _quietly(view_layer):
         seen = capture(scene, view_layer, people=settings.people, wants=settings.wants())
-    view = _view(scene, view_layer.name)
+    view = scene_changes.view(scene, view_layer.name)
     assert view is not None  # else the capture had been refused
     state.look = Look(scene=scene.name, view=view, sent=Sent(seen), wants=settings.wants(), people=settings.people)
     state.error, state.armature, state.touched_at = "", "", None
@@ -135,7 +121,11 @@ def is_true_of(scene: Any, view_layer: Any) -> bool:
     current = state.look
     if current is None or (current.scene, current.view.layer) != (scene.name, view_layer.name):
         return False
-    return not current.stale and _view(scene, view_layer.name) == current.view and _reaches(Settings.from_scene(scene))
+    return (
+        not current.stale
+        and scene_changes.view(scene, view_layer.name) == current.view
+        and _reaches(Settings.from_scene(scene))
+    )
 
 
 def seen_things(scene: Any) -> set[str] | None:
@@ -198,7 +188,7 @@ def touch() -> None:
 def expect_change(thing: Any) -> None:
     """Blender is going to tell of a change of this datablock, which was one of ours and not of its geometry."""
     if state.look is not None:
-        state.expected.setdefault(_key(thing), _place(thing))
+        state.expected.setdefault(scene_changes.key(thing), scene_changes.place(thing))
 
 
 # ------------------------------------------------------------------------------------------ in the course of time
@@ -220,7 +210,7 @@ def turn() -> None:
     if scene is None:
         close()
         return
-    if not current.stale and _view(scene, current.view.layer, current.view.things) != current.view:
+    if not current.stale and scene_changes.view(scene, current.view.layer, current.view.things) != current.view:
         _make_stale("The frame, the camera or the size has changed")
     if state.touched_at is not None and time.perf_counter() - state.touched_at > DEBOUNCE_S:
         clicked, state.touched_at = state.touched_at, None
@@ -287,23 +277,6 @@ def _make_stale(why: str) -> None:
     backend_state.redraw()
 
 
-def _view(scene: Any, layer: str, things: int | None = None) -> View | None:
-    """What would be captured now; `things` where it is known, as it takes time with many objects."""
-    if scene.camera is None or layer not in scene.view_layers:
-        return None
-    return View(
-        layer=layer,
-        frame=scene.frame_current_final,
-        camera=scene.camera.name_full,
-        extent=cameras.frame(scene),
-        things=_things(scene.view_layers[layer]) if things is None else things,
-    )
-
-
-def _things(layer: Any) -> int:
-    return hash(tuple((thing.name_full, thing.hide_render) for thing in layer.objects))
-
-
 @contextmanager
 def _quietly(view_layer: Any) -> Iterator[None]:
     """Take no notice of what a capture changes: it makes a scene and takes it away again."""
@@ -323,48 +296,13 @@ def _after_update(scene: Any, depsgraph: Any) -> None:
     current = state.look
     if current is None or current.stale or state.quiet or scene.name != current.scene:
         return
+    seen = scene_changes.Seen(view=current.view, lit=current.wants.beauty)
     things = (update.id.original for update in depsgraph.updates)
-    ours = {thing for thing in things if state.expected.get(_key(thing)) == _place(thing)}
+    ours = {thing for thing in things if state.expected.get(scene_changes.key(thing)) == scene_changes.place(thing)}
     state.expected.clear()
-    why = next(filter(None, (_change(update, current, ours) for update in depsgraph.updates)), "")
+    why = next(filter(None, (scene_changes.change(update, seen, ours) for update in depsgraph.updates)), "")
     if why:
         _make_stale(why)
-
-
-def _change(update: Any, current: Look, ours: set[Any]) -> str:
-    """What an update of the depsgraph has changed that a capture shows, in words; "" for nothing.
-
-    `ours` got another class: Blender tells of that as of any change, for them, their data and what they are used by.
-    """
-    thing = update.id.original
-    kind = type(thing).__name__
-    if isinstance(thing, bpy.types.Scene):  # its own settings are compared by `turn`
-        layer = thing.view_layers.get(current.view.layer)
-        gone = layer is not None and _things(layer) != current.view.things
-        return "Objects have come, gone or been hidden" if gone else ""
-    if ours and (
-        thing in ours
-        or thing in {getattr(it, "data", None) for it in ours}
-        or isinstance(thing, bpy.types.NodeTree)
-        or not (update.is_updated_geometry or update.is_updated_transform)
-    ):
-        return ""
-    lit = kind.endswith(_LIT) or (kind == "Object" and thing.type in ("LIGHT", "LIGHT_PROBE", "SPEAKER"))
-    if kind.startswith(_UNSEEN) or (lit and not current.wants.beauty):
-        return ""
-    if not (update.is_updated_geometry or update.is_updated_transform or update.is_updated_shading):
-        return ""
-    return "The camera has changed" if thing.name_full == current.view.camera else f'"{thing.name}" has changed'
-
-
-def _place(thing: Any) -> tuple[float, ...]:
-    """Where an object was at the last evaluation; () for anything else."""
-    matrix = getattr(thing, "matrix_world", ())
-    return tuple(value for row in matrix for value in row)
-
-
-def _key(thing: Any) -> tuple[str, str]:
-    return type(thing).__name__, thing.name_full
 
 
 @persistent

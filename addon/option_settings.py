@@ -6,26 +6,20 @@ the ControlNet was trained on, have the item AUTO or a switch.
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
-from enum import Enum
 from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..protocol.options import (
-    DepthEncoding,
     DepthOptions,
     DetectorOptions,
-    HiddenJoints,
     LineOptions,
-    NormalEncoding,
     NormalOptions,
     Options,
     PictureOptions,
     PoseOptions,
     SegmentationOptions,
-    SegmentColours,
 )
 from . import callbacks
 
@@ -375,55 +369,6 @@ GROUPS: Mapping[type[Options], str] = {
     DetectorOptions: "detection",
 }
 """The name that each group of settings has in a control."""
-
-_SWITCHES = {"near_m": "use_range", "far_m": "use_range", "low": "use_thresholds", "high": "use_thresholds"}
-_ENUMS: Mapping[tuple[type[Options], str], type[Enum]] = {
-    (DepthOptions, "encoding"): DepthEncoding,
-    (NormalOptions, "encoding"): NormalEncoding,
-    (PoseOptions, "hidden"): HiddenJoints,
-    (SegmentationOptions, "colours"): SegmentColours,
-}
-_ANGLES = {"crease_deg"}  # Blender keeps angles in radians
-
-
-def read(control: Any, kind: type[Options]) -> Options:
-    """The options of a control of the scene."""
-    group = getattr(control, GROUPS[kind])
-    values: dict[str, Any] = {}
-    for name in (entry.name for entry in fields(kind)):
-        switch = _SWITCHES.get(name, f"use_{name}")
-        value = getattr(group, name)
-        if not getattr(group, switch, True) or value == "AUTO":
-            value = None
-        elif (kind, name) in _ENUMS:
-            value = _ENUMS[kind, name][value]
-        elif name in _ANGLES:
-            value = round(math.degrees(value), 4)
-        values[name] = value
-    return kind(**values)
-
-
-def write(control: Any, options: Options) -> None:
-    """Put options into a control of the scene."""
-    kind = type(options)
-    group = getattr(control, GROUPS[kind])
-    values = {entry.name: getattr(options, entry.name) for entry in fields(kind)}
-    if isinstance(options, DepthOptions) and options.far_m is not None:
-        group.far_m = options.far_m  # first, as near pushes it away
-    for name, value in values.items():
-        switch = _SWITCHES.get(name, f"use_{name}")
-        if hasattr(group, switch):
-            setattr(group, switch, value is not None)
-        if value is None:
-            if (kind, name) in _ENUMS:
-                setattr(group, name, "AUTO")
-            continue
-        if (kind, name) in _ENUMS:
-            value = value.name
-        elif name in _ANGLES:
-            value = math.radians(value)
-        setattr(group, name, value)
-
 
 CLASSES = (
     UNDERPAINT_PG_depth,

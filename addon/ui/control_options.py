@@ -64,6 +64,8 @@ def options(layout: Any, item: Any) -> None:
         _detection(body, item, group)
     elif chosen is PictureOptions:
         _picture(body, item, group)
+    elif chosen is LineOptions:
+        _lines(body, item, group)
     else:
         _DRAWN[chosen](body, group)
 
@@ -102,7 +104,7 @@ def _pose(layout: Any, group: Any) -> None:
     _switched(layout, group, "joint_px")
 
 
-def _lines(layout: Any, group: Any) -> None:
+def _lines(layout: Any, item: Any, group: Any) -> None:
     column = layout.column(heading="Draw")
     column.prop(group, "silhouettes")
     column.prop(group, "objects")
@@ -111,9 +113,11 @@ def _lines(layout: Any, group: Any) -> None:
     angle = layout.column()
     angle.active = group.creases
     angle.prop(group, "crease_deg")
-    _switched(layout, group, "width_px")
+    if item.kind not in ("CANNY", "MLSD"):  # always one pixel wide
+        _switched(layout, group, "width_px")
     _switched(layout, group, "shortest_px")
-    _switched(layout, group, "levels")
+    if item.kind == "SOFTEDGE":
+        _switched(layout, group, "levels")
 
 
 def _segmentation(layout: Any, group: Any) -> None:
@@ -167,6 +171,5 @@ _DRAWN = {
     DepthOptions: _depth,
     NormalOptions: _normal,
     PoseOptions: _pose,
-    LineOptions: _lines,
     SegmentationOptions: _segmentation,
 }

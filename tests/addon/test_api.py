@@ -54,6 +54,21 @@ def test_a_script_and_a_click_give_the_same_picture(scene: Any, backend: Connect
     np.testing.assert_array_equal(picture, result.picture)
 
 
+def test_a_click_asks_for_the_same_as_a_script_with_every_kind_of_control(scene: Any, fake_backend: Connection) -> None:
+    scene.underpaint.prompt = "steps=1"
+    scene.cycles.samples = 2
+    scene.render.use_persistent_data = True  # what a render of two passes in one needs without a window
+    scene.objects["Cube"].underpaint.ade20k = "box"
+    for kind in ("LINEART", "SEGMENTATION", "TILE", "INPAINT"):
+        bpy.ops.underpaint.control_add(kind=kind)
+        scene.underpaint.controls[-1].mask_object = scene.objects["Cube"]
+    asked = api.generate(scene).request
+    bpy.ops.render.render()
+    clicked = images.request_of(images.results()[0])
+    assert clicked.controls == asked.controls
+    assert clicked == asked
+
+
 def test_a_size_of_its_own(scene: Any, backend: Connection) -> None:
     result = api.generate(scene, size=(64, 80), steps=1, name="Small")
     assert result.picture.shape == (80, 64, 3)

@@ -6,7 +6,7 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from underpaint.addon import callbacks, controls, option_settings
+from underpaint.addon import callbacks, controls, option_values
 from underpaint.addon.capture import Capture, People, Wants
 from underpaint.addon.controls import ControlSettings, ImageIs
 from underpaint.addon.generation import Settings, build_request, maps_request, pixels_of
@@ -265,10 +265,10 @@ def test_options_survive_a_round_trip(scene: Any) -> None:
     )
     item = scene.underpaint.controls.add()
     for options in every:
-        option_settings.write(item, options)
-        assert option_settings.read(item, type(options)) == options
-        option_settings.write(item, type(options)())
-        assert option_settings.read(item, type(options)) == type(options)()
+        option_values.write(item, options)
+        assert option_values.read(item, type(options)) == options
+        option_values.write(item, type(options)())
+        assert option_values.read(item, type(options)) == type(options)()
 
 
 def test_objects_are_painted_anew_where_the_camera_sees_them(scene: Any) -> None:

@@ -297,6 +297,45 @@ def test_the_active_control_s_map_is_the_one_to_show(scene: Any, backend: Connec
     assert names == ["", "Normal", "Depth"]
 
 
+def test_weights_that_are_missing_are_named_with_what_to_do(scene: Any, backend: Connection) -> None:
+    (edges,) = _add(scene, "SOFTEDGE")
+    edges.image = bpy.data.images.new("photo", 64, 64)
+    edges.image.pixels = [1.0] * 4 * 64 * 32 + [0.0, 0.0, 0.0, 1.0] * 64 * 32
+    with pytest.raises(RuntimeError, match="hed detector has no weights"):
+        bpy.ops.underpaint.preview_maps()
+    assert "hed detector has no weights" in state.error
+    assert len(state.error) > 80  # and what to do about it
+    edges.kind = "CANNY"
+    edges.detection.use_thresholds = True
+    bpy.ops.underpaint.preview_maps()
+    assert [item.name for item in state.look.maps] == ["Canny Edges"]
+    assert state.error == ""
+
+
+def test_without_a_backend_the_way_to_one_is_said(scene: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UNDERPAINT_HOME", str(tmp_path))
+    monkeypatch.delenv("UNDERPAINT_BACKEND_PYTHON")
+    with pytest.raises(RuntimeError, match='press "Install Backend"'):
+        bpy.ops.underpaint.preview_maps()
+    assert "Install Backend" in state.error
+
+
+def test_an_undo_that_takes_the_images_away_brings_them_again(scene: Any, backend: Connection) -> None:
+    bpy.context.preferences.edit.use_global_undo = True
+    _add(scene, "DEPTH")
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.underpaint.preview_maps()
+    before = _bytes("Depth")
+    bpy.ops.ed.undo_push(message="after")
+    bpy.context.scene.underpaint.controls[0].depth.invert = True
+    _until(lambda: state.look.settings is not None and state.look.settings.controls[0].options.invert)
+    bpy.ops.ed.undo_push(message="inverted")
+    bpy.ops.ed.undo()
+    bpy.ops.ed.undo()
+    _until(lambda: state.touched_at is None and state.job is None and state.look.settings is not None)
+    np.testing.assert_array_equal(_bytes("Depth"), before)
+
+
 def test_callbacks_of_properties_do_nothing_where_nobody_looks(scene: Any) -> None:
     callbacks.control_changed(None, None)
     callbacks.active_control_changed(None, None)

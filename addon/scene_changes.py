@@ -1,0 +1,86 @@
+"""Whether a scene still looks like what was captured of it: compared where that is cheap, else told by Blender."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+from ..protocol.geometry import Extent
+from . import camera as cameras
+
+_UNSEEN = ("Image", "Screen", "WindowManager", "WorkSpace", "Brush", "Text", "Palette", "Library")
+_LIT = ("World", "Light", "LightProbe")  # change the picture and no geometry
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a capture was made of; another one shows something else."""
+
+    layer: str
+    frame: float
+    camera: str
+    extent: Extent
+    pixel_aspect: tuple[float, float]
+    things: int  # a hash of the objects that are rendered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a capture holds, as far as changes matter to it."""
+
+    view: View
+    lit: bool  # the scene was rendered with its lights, too
+
+
+def view(scene: Any, layer: str, things: int | None = None) -> View | None:
+    """What would be captured now; `things` where it is known, as it takes time with many objects."""
+    if scene.camera is None or layer not in scene.view_layers:
+        return None
+    return View(
+        layer=layer,
+        frame=scene.frame_current_final,
+        camera=scene.camera.name_full,
+        extent=cameras.frame(scene),
+        pixel_aspect=(scene.render.pixel_aspect_x, scene.render.pixel_aspect_y),
+        things=_hash(scene.view_layers[layer]) if things is None else things,
+    )
+
+
+def _hash(layer: Any) -> int:
+    return hash(tuple((thing.name_full, thing.hide_render) for thing in layer.objects))
+
+
+def change(update: Any, seen: Seen, ours: set[Any]) -> str:
+    """What an update of the depsgraph has changed that a capture shows, in words; "" for nothing.
+
+    `ours` got another class: Blender tells of that as of any change, for them, their data and what they are used by.
+    """
+    thing = update.id.original
+    kind = type(thing).__name__
+    if isinstance(thing, bpy.types.Scene):  # its own settings are compared by `view`
+        layer = thing.view_layers.get(seen.view.layer)
+        gone = layer is not None and _hash(layer) != seen.view.things
+        return "Objects have come, gone or been hidden" if gone else ""
+    if ours and (
+        thing in ours
+        or thing in {getattr(it, "data", None) for it in ours}
+        or isinstance(thing, bpy.types.NodeTree)
+        or not (update.is_updated_geometry or update.is_updated_transform)
+    ):
+        return ""
+    lit = kind.endswith(_LIT) or (kind == "Object" and thing.type in ("LIGHT", "LIGHT_PROBE", "SPEAKER"))
+    if kind.startswith(_UNSEEN) or (lit and not seen.lit):
+        return ""
+    if not (update.is_updated_geometry or update.is_updated_transform or update.is_updated_shading):
+        return ""
+    return "The camera has changed" if thing.name_full == seen.view.camera else f'"{thing.name}" has changed'
+
+
+def place(thing: Any) -> tuple[float, ...]:
+    """Where an object was at the last evaluation; () for anything else."""
+    matrix = getattr(thing, "matrix_world", ())
+    return tuple(value for row in matrix for value in row)
+
+
+def key(thing: Any) -> tuple[str, str]:
+    return type(thing).__name__, thing.name_full
