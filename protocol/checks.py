@@ -1,6 +1,7 @@
 """What a request must hold beyond the types that the wire has checked, and the limits that forms offer."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 from . import arrays
@@ -11,6 +12,7 @@ from .options import (
     DepthOptions,
     DetectorOptions,
     LineOptions,
+    NormalEncoding,
     NormalOptions,
     Options,
     PictureOptions,
@@ -43,7 +45,31 @@ JOINTS = 18  # COCO-18, in the order of CMU's OpenPose: nose, neck, right should
 HAND_JOINTS = 21
 FACE_POINTS = 70
 MAX_PEOPLE = 1000
+FARTHEST_PX = 1 << 14  # of a joint from the picture's corner; rasterisers work in 16.16 fixed point
 ADE20K_CLASSES = 150
+
+OPTION_RANGES: dict[type[Options], dict[str, tuple[float, float]]] = {
+    DepthOptions: {"near_m": (1e-6, 1e12), "far_m": (1e-6, 1e12), "outliers": (0, 0.499), "floor": (0, 1)},
+    NormalOptions: {"background_threshold": (0, 1)},
+    PoseOptions: {"stick_px": (1, 1000), "joint_px": (0, 1000)},
+    LineOptions: {"crease_deg": (0, 180), "width_px": (0.1, 256), "shortest_px": (0, 1e6), "levels": (0, 256)},
+    SegmentationOptions: {"seed": (0, MAX_SEED)},
+    PictureOptions: {
+        "blur_px": (0, MAX_SIDE),
+        "shrink": (1, MAX_SIDE),
+        "grow_px": (-MAX_SIDE, MAX_SIDE),
+        "seed": (0, MAX_SEED),
+    },
+    DetectorOptions: {
+        "resolution_px": (64, 4096),
+        "low": (0, 2040),  # what OpenCV's Canny finds between black and white
+        "high": (0, 2040),
+        "score": (0, 1),
+        "distance": (0, MAX_SIDE),
+        "seed": (0, MAX_SEED),
+    },
+}
+"""The least and the most of every option that is a number; None always works where the option may be None."""
 
 _DRAWN = (ControlKind.LINEART, ControlKind.LINEART_ANIME, ControlKind.SOFTEDGE, ControlKind.SCRIBBLE)
 
@@ -100,6 +126,7 @@ _OPTIONS: dict[type[Source], tuple[type[Options], ...]] = {
     ReadyMap: (),
 }
 
+_LARGEST_SCALE = 1e6  # of guidance and of conditioning; a hundredth of it already burns every picture
 _SHAPES = {2: "(height, width)", 3: "(height, width, 3)"}
 
 
@@ -109,14 +136,14 @@ def check(request: Request) -> None:
     _require(len(request.controls) <= MAX_CONTROLS, f"{len(request.controls)} controls, at most {MAX_CONTROLS} work")
     if isinstance(request, GenerateRequest):
         _require(1 <= request.steps <= MAX_STEPS, f"steps is {request.steps}, expected 1 to {MAX_STEPS}")
-        _require(request.guidance_scale >= 0, f"guidance_scale is {request.guidance_scale}, expected 0 or more")
+        _check_within("guidance_scale", request.guidance_scale, 0, _LARGEST_SCALE)
         _require(0 <= request.seed <= MAX_SEED, f"seed is {request.seed}, expected 0 to 2^63 - 1")
         if request.camera is not None:
-            _check_camera(request.camera)
+            _check_camera(request.camera, "camera")
     else:
         _require(bool(request.controls), "control maps were asked for, and there are no controls")
     for number, control in enumerate(request.controls):
-        _check_control(control, f"control {number + 1} ({control.kind})")
+        _check_control(control, request.size, f"control {number + 1} ({control.kind})")
 
 
 def check_size(size: Extent) -> None:
@@ -129,10 +156,7 @@ def check_size(size: Extent) -> None:
 def references(request: Request) -> Iterator[ArrayRef]:
     """The arrays that a request speaks of."""
     for control in request.controls:
-        for entry in dataclasses.fields(control.source):
-            value = getattr(control.source, entry.name)
-            if isinstance(value, ArrayRef):
-                yield value
+        yield from _references(control.source)
 
 
 def nearest_size(extent: Extent) -> Extent:
@@ -144,13 +168,24 @@ def nearest_size(extent: Extent) -> Extent:
     return Extent(width=nearest(extent.width), height=nearest(extent.height))
 
 
-def _check_camera(camera: Camera) -> None:
-    _require(len(camera.world_from_camera) == 16, "camera.world_from_camera needs 16 numbers")
-    _require(camera.fx_px > 0 and camera.fy_px > 0, "the camera's focal lengths must be positive")
+def _references(source: Source) -> Iterator[ArrayRef]:
+    for entry in dataclasses.fields(source):
+        value = getattr(source, entry.name)
+        if isinstance(value, ArrayRef):
+            yield value
 
 
-def _check_control(control: Control, where: str) -> None:
-    _require(control.conditioning_scale >= 0, f"{where}: conditioning_scale is {control.conditioning_scale}")
+def _check_camera(camera: Camera, where: str) -> None:
+    _require(len(camera.world_from_camera) == 16, f"{where}: world_from_camera needs 16 numbers")
+    centre_and_clip = (camera.cx_px, camera.cy_px, camera.clip_start_m, camera.clip_end_m)
+    _require(all(map(math.isfinite, (*camera.world_from_camera, *centre_and_clip))), f"{where}: a number is not finite")
+    _require(
+        0 < camera.fx_px < math.inf and 0 < camera.fy_px < math.inf, f"{where}: the focal lengths must be positive"
+    )
+
+
+def _check_control(control: Control, size: Extent, where: str) -> None:
+    _check_within(f"{where}: conditioning_scale", control.conditioning_scale, 0, _LARGEST_SCALE)
     _require(
         0 <= control.start < control.end <= 1,
         f"{where}: it works from {control.start} to {control.end}; expected 0 <= start < end <= 1",
@@ -165,6 +200,7 @@ def _check_control(control: Control, where: str) -> None:
         names = " or ".join(kind.__name__ for kind in allowed)
         _require(isinstance(source, allowed), f"{where}: its source is a {type(source).__name__}, expected {names}")
     _check_source(source, where)
+    _check_sizes(source, size, where)
     _check_options(control, where)
 
 
@@ -179,7 +215,7 @@ def _check_source(source: Source, where: str) -> None:
             _check_ref(source.normal_camera, DType.FLOAT32, 3, where)
             _check_ref(source.objects, DType.INT32, 2, where)
             _check_ref(source.materials, DType.INT32, 2, where)
-            _check_camera(source.camera)
+            _check_camera(source.camera, f"{where}, camera")
         case PosePass(people=people):
             _require(len(people) <= MAX_PEOPLE, f"{where}: {len(people)} people, at most {MAX_PEOPLE} work")
             for person in people:
@@ -197,6 +233,19 @@ def _check_source(source: Source, where: str) -> None:
             _check_ref(image, DType.UINT8, 3, where)
 
 
+def _check_sizes(source: Source, size: Extent, where: str) -> None:
+    """A scene's passes are exact, so nothing resizes them; pictures are fitted."""
+    if not isinstance(source, DepthPass | NormalPass | LinesPass | SegmentationPass):
+        return
+    for ref in _references(source):
+        height, width = ref.shape[:2]
+        _require(
+            (width, height) == (size.width, size.height),
+            f"{where}: the {type(source).__name__} is {width} x {height} and the picture {size.width} x {size.height}; "
+            "render the pass at the picture's size",
+        )
+
+
 def _check_person(person: Person, where: str) -> None:
     _require(len(person.body) == JOINTS, f"{where}: {len(person.body)} joints, expected {JOINTS}")
     for hand in (person.left_hand, person.right_hand):
@@ -204,6 +253,13 @@ def _check_person(person: Person, where: str) -> None:
     _require(
         len(person.face) in (0, FACE_POINTS), f"{where}: {len(person.face)} points of a face, expected {FACE_POINTS}"
     )
+    _require(math.isfinite(person.depth_m), f"{where}: a person's depth_m is not finite")
+    for points in (person.body, person.left_hand, person.right_hand, person.face):
+        for point in points:
+            # a NaN is in no range; max() would pass over one
+            if point is not None and not (abs(point.x_px) <= FARTHEST_PX and abs(point.y_px) <= FARTHEST_PX):
+                reason = f"{where}: a joint lies at ({point.x_px:g}, {point.y_px:g}) px, more than {FARTHEST_PX} px off"
+                raise InvalidRequest(reason=reason)
 
 
 def _check_options(control: Control, where: str) -> None:
@@ -215,10 +271,24 @@ def _check_options(control: Control, where: str) -> None:
     if source is DepthPass:
         allowed = (NormalOptions,) if control.kind is ControlKind.NORMAL else (DepthOptions,)
     _require(isinstance(options, allowed), f"{where}: {type(options).__name__} don't go with a {source.__name__}")
+    for name, (least, most) in OPTION_RANGES[type(options)].items():
+        value: float | None = getattr(options, name)
+        if value is not None:
+            _check_within(f"{where}: {name}", value, least, most)
     if isinstance(options, DepthOptions):
         near_m, far_m = options.near_m, options.far_m
-        _require(near_m is None or near_m > 0, f"{where}: near_m is {near_m}, expected more than 0")
         _require(near_m is None or far_m is None or near_m < far_m, f"{where}: near_m is not nearer than far_m")
+    if isinstance(options, LineOptions):
+        _require(options.levels != 1, f"{where}: levels is 1, expected 2 to 256 shades of grey, or 0 for all of them")
+    if isinstance(options, NormalOptions) and options.encoding is not None:
+        slopes = options.encoding is NormalEncoding.MIDAS
+        wanted = DepthPass if slopes else NormalPass
+        _require(source is wanted, f"{where}: the {options.encoding} encoding wants a {wanted.__name__}")
+
+
+def _check_within(what: str, value: float, least: float, most: float) -> None:
+    # a NaN is in no range
+    _require(least <= value <= most, f"{what} is {value}, expected {least:g} to {most:g}")
 
 
 def _check_ref(ref: ArrayRef, dtype: DType, sides: int, where: str) -> None:

@@ -108,7 +108,7 @@ class DetectorOptions:
     """For Photo; each detector takes those that it knows. None takes controlnet-aux's default."""
 
     resolution_px: int | None = None  # the shorter side that the detector works at
-    low: float | None = None  # canny: hysteresis thresholds, 0..255
+    low: float | None = None  # canny: hysteresis thresholds of the gradient, which reaches 2040
     high: float | None = None
     score: float | None = None  # mlsd: how sure a line has to be, 0..1
     distance: float | None = None  # mlsd: shortest line, in the detector's pixels

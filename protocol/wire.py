@@ -81,9 +81,13 @@ def from_json(kind: Any, data: Any, *, where: str = "$", ignore_unknown: bool = 
             raise InvalidRequest(reason=f"{where} is {data!r}, expected one of {allowed}") from None
     if kind is float:
         number = data if isinstance(data, int) and not isinstance(data, bool) else _expect(data, float, where)
+        try:
+            number = float(number)
+        except OverflowError:  # JSON's integers have no end
+            number = math.inf
         if not math.isfinite(number):
             raise InvalidRequest(reason=f"{where} is not a finite number")
-        return float(number)
+        return number
     if kind is int and isinstance(data, bool):
         raise InvalidRequest(reason=f"{where} is {data!r}, expected int")
     return _expect(data, kind, where)

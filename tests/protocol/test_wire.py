@@ -85,6 +85,7 @@ def changed(**fields):
         (changed(guidance_scale=float("nan")), "NaN is not JSON"),
         (changed(guidance_scale=float("inf")), "Infinity is not JSON"),
         (changed().replace('"guidance_scale": 0.30000000000000004', '"guidance_scale": 1e999'), "finite"),
+        (changed(guidance_scale=10**400), "finite"),
         (changed(scheduler="Turbo"), "expected one of UniPC"),
         (changed(size={"width": 8}), "lacks the field 'height'"),
         (changed(controls=[{}]), r"\$.controls\[0\] lacks"),

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import UInt8Array
-from ....protocol.checks import FACE_POINTS, HAND_JOINTS, JOINTS
+from ....protocol.checks import FACE_POINTS, FARTHEST_PX, HAND_JOINTS, JOINTS
 from ....protocol.errors import InvalidRequest
 from ....protocol.geometry import Extent
 from ....protocol.options import HiddenJoints, PoseOptions
@@ -52,7 +52,6 @@ FACE_COLOUR: Colour = (255, 255, 255)
 SMALLEST_HAND = 3.5
 SMALLEST_FACE = 5.0
 _LIMB_DIMMING = 0.6
-_FARTHEST_PX = 1 << 14  # OpenCV's rasteriser works in 16.16 fixed point
 _SHOWN: dict[HiddenJoints, frozenset[Visibility]] = {
     HiddenJoints.DRAW: frozenset(Visibility),
     HiddenJoints.DROP_BEHIND_OTHERS: frozenset((Visibility.VISIBLE, Visibility.BEHIND_ITSELF)),
@@ -71,7 +70,7 @@ def pose_map(people: Sequence[Person], extent: Extent, convention: PoseConventio
     scale = _scale(max(extent.width, extent.height)) if convention.grows else 1
     stick_px = convention.stick_px * scale if options.stick_px is None else options.stick_px
     joint_px = convention.joint_px * scale if options.joint_px is None else options.joint_px
-    if not (1 <= stick_px <= _FARTHEST_PX and 0 <= joint_px <= _FARTHEST_PX):
+    if not (1 <= stick_px <= FARTHEST_PX and 0 <= joint_px <= FARTHEST_PX):
         raise InvalidRequest(reason=f"sticks of {stick_px} px and joints of {joint_px} px can't be drawn")
     for person in sorted(people, key=lambda person: -person.depth_m):
         body = _points(person.body, JOINTS, "joints", options.hidden)
@@ -103,8 +102,8 @@ def _points(points: Keypoints, count: int, what: str, hidden: HiddenJoints) -> l
     if len(points) != count:
         raise InvalidRequest(reason=f"a person has {len(points)} {what}, expected {count}")
     for point in points:
-        # a NaN compares as false, too
-        if point is not None and not max(abs(point.x_px), abs(point.y_px)) <= _FARTHEST_PX:
+        # a NaN compares as false, too; max() would pass over one
+        if point is not None and not (abs(point.x_px) <= FARTHEST_PX and abs(point.y_px) <= FARTHEST_PX):
             raise InvalidRequest(reason=f"a joint lies at ({point.x_px:g}, {point.y_px:g}) px")
     return [point if point is not None and point.visibility in _SHOWN[hidden] else None for point in points]
 
