@@ -94,6 +94,23 @@ def _walks(padded: UInt8Array, width: int) -> list[list[int]]:
     return walks
 
 
+def without_spurs(kinds: UInt8Array, shortest_px: float) -> UInt8Array:
+    """Thin lines, without short ones that leave another and end, which is what thinning makes of corners."""
+    found = trace(kinds)
+    at = found.xy_px.astype(np.intp)
+    first, last = at[found.starts[:-1]], at[found.starts[1:] - 1]
+    meeting = np.zeros(kinds.shape, np.int32)
+    for ends in (first, last):
+        np.add.at(meeting, (ends[:, 1], ends[:, 0]), 1)
+    kept = kinds.copy()
+    for part, a, b in zip(found.slices(), first, last, strict=True):
+        met = (int(meeting[a[1], a[0]]), int(meeting[b[1], b[0]]))
+        if part.stop - part.start < shortest_px and min(met) == 1 and max(met) > 2:
+            own = at[part][1:] if met[0] > 1 else at[part][:-1]
+            kept[own[:, 1], own[:, 0]] = 0
+    return kept
+
+
 def bends(xy_px: Float32Array, tolerance_px: float) -> Indices:
     """Where a chain bends, as indices, both ends among them, after Douglas and Peucker."""
     count = len(xy_px)

@@ -29,6 +29,8 @@ class LineKind(IntEnum):
 _BESIDE_PX = 2  # of the reference picture: a fold so close to another line is that line's own rounding
 _LASTING_PX = 16  # of the reference picture: creases so long are no accident of where pixels meet a bevel
 _PIECE_PX = 6  # of the reference picture: what is left of a crease that runs along a border
+_THICKET_PX = 9  # of the reference picture: the neighbourhood whose lines are counted
+_THICKET = 0.38  # the part of it that lines, a reference pixel wide, may cover
 _GAP_PX = 3  # of the reference picture: lines that break off so close to another are continued
 
 
@@ -59,7 +61,20 @@ def find_lines(
     kinds[objects_meet] = LineKind.OBJECT
     kinds[silhouettes] = LineKind.SILHOUETTE
     reach = max(2, round(_GAP_PX * scale))
-    return thin(close_gaps(thin(kinds), reach))
+    return thin(close_gaps(_without_thickets(thin(kinds), scale), reach))
+
+
+def _without_thickets(kinds: UInt8Array, scale: float) -> UInt8Array:
+    """`kinds` without the inside of hair, grass and leaves, where lines are too close to be told apart.
+
+    Their fringe, which has room on one side, stays and outlines them.
+    """
+    side = 2 * max(2, round(_THICKET_PX / 2 * scale)) + 1
+    share = np.asarray(cv2.boxFilter((kinds > 0).astype(np.float32), -1, (side, side), borderType=cv2.BORDER_CONSTANT))
+    thicket = share * max(scale, 1.0) > _THICKET
+    if not thicket.any():
+        return kinds
+    return np.where(thicket, np.uint8(0), kinds)
 
 
 def _silhouettes(both: list[Pairs], shape: tuple[int, ...]) -> Mask:

@@ -9,7 +9,7 @@ from ....protocol.arrays import Float32Array, Int32Array, UInt8Array
 from ....protocol.errors import InvalidRequest
 from ....protocol.geometry import Camera, Extent
 from ....protocol.options import LineOptions
-from .chains import trace
+from .chains import trace, without_spurs
 from .edges import find_lines
 from .straight import draw_segments, segments
 from .strokes import faded, in_levels, strokes
@@ -86,6 +86,7 @@ def _thick(kinds: UInt8Array, width_px: float) -> UInt8Array:
     if near > 1:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (near, near))
         kinds = thin(np.asarray(cv2.dilate((kinds > 0).astype(np.uint8), kernel), np.uint8))
+        kinds = without_spurs(kinds, near)
     wide = strokes(trace(kinds), kinds.shape, width_px=width_px, lightest=1.0, evenness=_LOOSE)
     # rounds what ends and crosses, as the blur and the threshold of the annotator do
     blurred = np.asarray(cv2.GaussianBlur(wide, (0, 0), max(width_px / 4, 0.5)))

@@ -186,3 +186,17 @@ def test_hidden_surfaces_of_one_object_have_silhouettes() -> None:
     one = replace(seen, objects=np.minimum(seen.objects, 1), materials=np.minimum(seen.materials, 1))
     lines = one.lines(creases=False)
     assert near(lines, border(seen.objects == 1))
+
+
+def test_hair_is_outlined_and_not_filled() -> None:
+    """Strands a pixel wide with as much room between them, before a wall."""
+    seen = see(box(0, 0, -6, 30, 30, 0.1), side=256, parallel=True)
+    rows, columns = np.indices(seen.metres.shape)
+    strands = (np.hypot(rows - 128, columns - 128) < 80) & (columns % 2 == 0)
+    metres = np.where(strands, seen.metres - 1 - 0.1 * np.sin(columns), seen.metres).astype(np.float32)
+    hairy = replace(seen, metres=metres, objects=np.where(strands, 2, 1).astype(np.int32))
+    lines = hairy.lines() > 0
+    distance = np.hypot(rows - 128, columns - 128)
+    assert not lines[distance < 70].any()
+    angle = np.degrees(np.arctan2(rows - 128, columns - 128))[lines]
+    assert (np.histogram(angle, bins=24, range=(-180, 180))[0] > 0).all()

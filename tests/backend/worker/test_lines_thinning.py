@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from lines_scene import blocks
-from underpaint.backend.worker.conditioning.chains import curves, smooth, trace
+from underpaint.backend.worker.conditioning.chains import curves, smooth, trace, without_spurs
 from underpaint.backend.worker.conditioning.thinning import close_gaps, ends, thin, without_specks
 from underpaint.protocol.arrays import UInt8Array
 
@@ -82,6 +82,16 @@ def test_chains_hold_every_pixel_and_every_link() -> None:
         assert (np.abs(np.diff(xy, axis=0)).max(axis=1, initial=0) <= 1).all()
     np.testing.assert_array_equal(again, lines)
     assert len(chains.slices()) == 6  # a ring, four arms, a dot
+
+
+def test_spurs_go_and_ends_stay() -> None:
+    lines = canvas()
+    lines[40, 5:60] = 1
+    spurs = lines.copy()
+    spurs[36:40, 30] = 1
+    np.testing.assert_array_equal(without_spurs(spurs, 8), lines)
+    np.testing.assert_array_equal(without_spurs(spurs, 3), spurs)
+    np.testing.assert_array_equal(without_spurs(lines, 99), lines)
 
 
 def test_a_straight_line_is_drawn_straight_and_a_ring_stays_round() -> None:
