@@ -1,6 +1,7 @@
 """People that detectors find, drawn by the ControlNet's rules and where they are in the photo."""
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from detector_bench import detect, no_network, noise, on_cpu
 from onnx_files import write_pose, write_yolox
+from underpaint.backend.worker.conditioning.detectors import Detectors
 from underpaint.backend.worker.conditioning.openpose import COLOURS, FACE_COLOUR, HAND_JOINT_COLOUR
 from underpaint.backend.worker.conditioning.table import PoseConvention
 from underpaint.protocol.arrays import UInt8Array
@@ -77,25 +79,26 @@ def _face(_: object, image: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def poses(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three nets' real files, 510 MB of them, once."""
+def poses(tmp_path_factory: pytest.TempPathFactory) -> Detectors:
+    """The three nets, of 510 MB, loaded once, from files that go again."""
     folder = tmp_path_factory.mktemp("annotators")
     detector_weights.put(Detector.OPENPOSE, folder)
-    yield folder
-    for file in folder.iterdir():
-        file.unlink()
+    detectors = on_cpu(folder)
+    with pytest.raises(InvalidRequest):  # random nets see nobody
+        detect(detectors, Detector.OPENPOSE, noise())
+    shutil.rmtree(folder)
+    return detectors
 
 
 @pytest.fixture
-def openpose(poses: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., UInt8Array]:
+def openpose(poses: Detectors, monkeypatch: pytest.MonkeyPatch) -> Callable[..., UInt8Array]:
     """OpenPose with real nets loaded, and their last word set."""
     monkeypatch.setattr(detector_weights.library("open_pose.model").bodypose_model, "forward", _body)
     monkeypatch.setattr(detector_weights.library("open_pose.model").handpose_model, "forward", _hand)
     monkeypatch.setattr(detector_weights.library("open_pose.face").FaceNet, "forward", _face)
-    detectors = on_cpu(poses)
 
     def run(**more: object) -> UInt8Array:
-        return detect(detectors, Detector.OPENPOSE, noise(), **{"resolution_px": 512, **more})  # type: ignore[arg-type]
+        return detect(poses, Detector.OPENPOSE, noise(), **{"resolution_px": 512, **more})  # type: ignore[arg-type]
 
     return run
 
@@ -139,9 +142,9 @@ def test_sticks_are_as_wide_as_the_controlnet_wants(openpose: Callable[..., UInt
     assert 1.5 < (thick > 0).sum() / (usual > 0).sum() < 2.5
 
 
-def test_nobody_in_the_photo_is_said(poses: Path) -> None:
+def test_nobody_in_the_photo_is_said(poses: Detectors) -> None:
     with pytest.raises(InvalidRequest, match="openpose detector found nothing in the photo"):
-        detect(on_cpu(poses), Detector.OPENPOSE, noise())
+        detect(poses, Detector.OPENPOSE, noise())
 
 
 # ---------------------------------------------------------------------------------------------- DWPose
