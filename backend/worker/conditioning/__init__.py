@@ -98,7 +98,7 @@ def control_map(
     Raises InvalidRequest when the family has no such nets or source and kind don't go together,
     InvalidArray for a wrong shape.
     """
-    rule = convention(family, control.kind, net)
+    rule = convention(family, control.kind, net, control.controlnet)
     source = control.source
     match source:
         case ReadyMap():

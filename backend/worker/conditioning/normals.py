@@ -33,7 +33,9 @@ def normal_map(normal_camera: Float32Array, convention: NormalConvention, option
     encoding = options.encoding or convention.encoding
     signs = _SIGNS.get(encoding)
     if signs is None:
-        raise InvalidRequest(reason="normals of the midas encoding are slopes of the disparity and want a DepthPass")
+        raise InvalidRequest(
+            reason="SD 1.0's nets want slopes of the depth for normals: choose the midas encoding, and a DepthPass"
+        )
     length = np.sqrt(np.einsum("hwc,hwc->hw", normal_camera, normal_camera))
     surface = (length > _NO_SURFACE) & (length < np.inf)
     encoded = np.empty(normal_camera.shape, np.uint8)

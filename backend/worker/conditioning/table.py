@@ -153,7 +153,8 @@ _ROWS: dict[tuple[FamilyId, NetKind], dict[ControlKind, Convention]] = {
         ControlKind.GRAY,
     ),
     # depth, canny: diffusers, xinsir; lineart, softedge: TheMistoAI/MistoLine; scribble, tile: xinsir;
-    # segmentation: SargeZT/sdxl-controlnet-seg; normal, lineart_anime: Eugeoter/noob-sdxl-controlnet-*
+    # segmentation: abovzv/sdxl_segmentation_controlnet_ade20k, SargeZT/sdxl-controlnet-seg;
+    # normal, lineart_anime: Eugeoter/noob-sdxl-controlnet-*
     (FamilyId.SDXL, NetKind.PLAIN): {
         **_v11(ControlKind.MLSD, ControlKind.SHUFFLE, ControlKind.GRAY),
         # xinsir/controlnet-openpose-sdxl-1.0: the author's README scales sticks and joints with the size
@@ -179,11 +180,31 @@ DEPTH_OUTLIERS: dict[DepthEncoding, tuple[float, float]] = {
 """Fractions of the surfaces' pixels beyond a range's near and far end, as MiDaS's and Zoe's annotators take it."""
 
 
-def convention(family: FamilyId, kind: ControlKind, net: NetKind = NetKind.PLAIN) -> Convention:
-    """The row of a family, a kind and a way of building nets. Raises InvalidRequest where there are no such nets."""
+# Nets that were shown something else than the other nets of their family, by their hub id.
+_EXCEPTIONS: dict[str, dict[ControlKind, Convention]] = {
+    # their cards: Zoe's depth
+    "diffusers/controlnet-zoe-depth-sdxl-1.0": {ControlKind.DEPTH: DepthConvention(encoding=DepthEncoding.LINEAR)},
+    "thibaud/controlnet-sd21-zoedepth-diffusers": {ControlKind.DEPTH: DepthConvention(encoding=DepthEncoding.LINEAR)},
+    # SD 1.0's, which knows slopes alone
+    "lllyasviel/sd-controlnet-normal": {ControlKind.NORMAL: NormalConvention(encoding=NormalEncoding.MIDAS)},
+    "fusing/stable-diffusion-v1-5-controlnet-normal": {
+        ControlKind.NORMAL: NormalConvention(encoding=NormalEncoding.MIDAS)
+    },
+    # its card: controlnet-aux's drawing, which is made at 512 and was enlarged to 1024
+    "thibaud/controlnet-openpose-sdxl-1.0": {
+        ControlKind.OPENPOSE: PoseConvention(stick_px=8, joint_px=8, hand_line_px=4, hand_joint_px=8, face_point_px=6)
+    },
+}
+
+
+def convention(family: FamilyId, kind: ControlKind, net: NetKind = NetKind.PLAIN, controlnet: str = "") -> Convention:
+    """The row of a family, a kind and a way of building nets, or that of one ControlNet that is an exception.
+
+    `controlnet` is a hub id, or a folder whose last names are one. Raises InvalidRequest where there are no such nets.
+    """
     rule = _ROWS.get((family, net), {}).get(kind)
     if rule is not None:
-        return rule
+        return _exception(controlnet, kind) or rule
     title = FAMILIES[family].title
     if net is NetKind.UNION:
         known = ", ".join(_ROWS.get((family, net), {}))
@@ -192,6 +213,15 @@ def convention(family: FamilyId, kind: ControlKind, net: NetKind = NetKind.PLAIN
     union = kind in _ROWS.get((family, NetKind.UNION), {})
     hint = "; choose a union net, which does it" if union else ""
     raise InvalidRequest(reason=f"no {kind} ControlNet for {title} is known{hint}")
+
+
+def _exception(controlnet: str, kind: ControlKind) -> Convention | None:
+    """Two repositories may have one name, so a folder counts only with its owner's name before it."""
+    place = "/" + controlnet.strip().replace("\\", "/").rstrip("/").lower()
+    for name, rules in _EXCEPTIONS.items():
+        if place.endswith("/" + name.lower()):
+            return rules.get(kind)
+    return None
 
 
 def growth(extent: Extent) -> float:

@@ -14,6 +14,7 @@ from underpaint.protocol.checks import SOURCES
 from underpaint.protocol.errors import BlobMissing, InvalidArray, InvalidRequest
 from underpaint.protocol.geometry import Camera, Extent, Projection
 from underpaint.protocol.options import (
+    DepthEncoding,
     DepthOptions,
     DetectorOptions,
     LineOptions,
@@ -75,8 +76,9 @@ def convert(blobs: BlobStore) -> Convert:
         *,
         family: FamilyId = FamilyId.SD15,
         net: NetKind = NetKind.PLAIN,
+        controlnet: str = "",
     ) -> ControlMap:
-        control = Control(kind=kind, source=source, options=options)
+        control = Control(kind=kind, source=source, options=options, controlnet=controlnet)
         return control_map(control, family=family, net=net, extent=_SIZE, read=blobs.read_array, detect=_detect)
 
     return convert
@@ -144,6 +146,47 @@ def test_how_the_net_is_built_decides_what_it_is_shown(convert: Convert, sources
         plain = convert(kind, sources[source], family=FamilyId.SDXL)
         union = convert(kind, sources[source], family=FamilyId.SDXL, net=NetKind.UNION)
         assert (plain != union).any()
+
+
+_ZOE = DepthOptions(encoding=DepthEncoding.LINEAR)
+
+
+@pytest.mark.parametrize(
+    ("controlnet", "options"),
+    [
+        ("diffusers/controlnet-zoe-depth-sdxl-1.0", _ZOE),
+        (" Diffusers/ControlNet-Zoe-Depth-SDXL-1.0 ", _ZOE),
+        ("/models/diffusers/controlnet-zoe-depth-sdxl-1.0/", _ZOE),
+        ("C:\\models\\diffusers\\controlnet-zoe-depth-sdxl-1.0", _ZOE),
+        ("mydiffusers/controlnet-zoe-depth-sdxl-1.0", None),
+        ("diffusers/controlnet-depth-sdxl-1.0", None),
+    ],
+)
+def test_a_net_that_is_an_exception_is_known_by_its_id(
+    convert: Convert, sources: dict[type[Source], Source], controlnet: str, options: DepthOptions | None
+) -> None:
+    depth = sources[DepthPass]
+    expected = convert(ControlKind.DEPTH, depth, options, family=FamilyId.SDXL)
+    assert (convert(ControlKind.DEPTH, depth, family=FamilyId.SDXL, controlnet=controlnet) == expected).all()
+    chosen = convert(ControlKind.DEPTH, depth, _ZOE, family=FamilyId.SDXL, controlnet=controlnet)
+    assert (chosen == convert(ControlKind.DEPTH, depth, _ZOE, family=FamilyId.SDXL)).all()  # the user's word counts
+
+
+def test_sticks_are_as_wide_as_each_net_saw_them(convert: Convert, sources: dict[type[Source], Source]) -> None:
+    def drawn(family: FamilyId, controlnet: str) -> int:
+        return np.count_nonzero(convert(ControlKind.OPENPOSE, sources[PosePass], family=family, controlnet=controlnet))
+
+    own = drawn(FamilyId.SDXL, "thibaud/controlnet-openpose-sdxl-1.0")
+    assert own > 1.5 * drawn(FamilyId.SDXL, "xinsir/controlnet-openpose-sdxl-1.0")  # which grows with the size
+    assert drawn(FamilyId.SD15, "") == drawn(FamilyId.SDXL, "")  # not yet, at 64 pixels
+
+
+def test_sd10_s_normal_net_asks_for_its_slopes(convert: Convert, sources: dict[type[Source], Source]) -> None:
+    controlnet = "lllyasviel/sd-controlnet-normal"
+    with pytest.raises(InvalidRequest, match="choose the midas encoding"):
+        convert(ControlKind.NORMAL, sources[NormalPass], controlnet=controlnet)
+    slopes = convert(ControlKind.NORMAL, sources[DepthPass])
+    assert (convert(ControlKind.NORMAL, sources[DepthPass], controlnet=controlnet) == slopes).all()
 
 
 @pytest.mark.parametrize(

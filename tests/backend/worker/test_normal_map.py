@@ -120,7 +120,7 @@ def test_slopes_of_anything_are_finite() -> None:
 
 
 def test_an_encoding_and_its_source_must_go_together() -> None:
-    with pytest.raises(InvalidRequest, match="want a DepthPass"):
+    with pytest.raises(InvalidRequest, match="choose the midas encoding, and a DepthPass"):
         colours(_CENTRE, encoding=NormalEncoding.MIDAS)
     with pytest.raises(InvalidRequest, match="want a NormalPass"):
         _slopes(_ball(), encoding=NormalEncoding.BAE)
