@@ -60,8 +60,8 @@ def convert(
     Raises NothingRendered where Cycles gave up, which it tells the user and not us.
     """
     began = time.perf_counter()
-    frame = {name: np.ascontiguousarray(array[::-1]) for name, array in raw.frame.items() if name in _READ}
-    depth, normal = frame[passes.DEPTH.name][..., 0], frame[passes.NORMAL.name]
+    frame = {name: array[::-1] for name, array in raw.frame.items()}
+    depth = frame[passes.DEPTH.name][..., 0]
     if not depth.any():  # the background has a depth, too
         raise NothingRendered()
     hit = depth < passes.BACKGROUND_M
@@ -74,7 +74,8 @@ def convert(
         materials = identity.decode(
             frame[passes.MATERIALS.name], frame[passes.MATERIAL_INDEX.name][..., 0], identities.materials
         )
-        objects[~hit] = materials[~hit] = 0
+        objects *= hit
+        materials *= hit
     people: tuple[Person, ...] = ()
     if observed is not None:
         known = None
@@ -86,8 +87,8 @@ def convert(
         width=extent.width,
         height=extent.height,
         depth_m=depth_m,
-        normal_camera=_to_camera_space(normal, camera),
-        position_m=frame[passes.POSITION.name],
+        normal_camera=_to_camera_space(frame[passes.NORMAL.name], camera),
+        position_m=np.ascontiguousarray(frame[passes.POSITION.name]),
         alpha=hit.astype(np.float32),
         object_ids=objects,
         object_names=() if identities is None else identities.objects.full,
@@ -104,14 +105,11 @@ def convert(
     )
 
 
-_READ = {item.name for item in (*passes.GEOMETRY, *passes.wanted(passes.Wants(ids=True, uv=True, motion=True)))}
-_READ.remove(passes.COMBINED.name)
-
-
 def _to_camera_space(normal_world: Float32Array, camera: Camera) -> Float32Array:
     """Unit normals; Cycles gives them in world space. For row vectors, n_world @ R is R^T n_world."""
     rotation = np.array(camera.world_from_camera, np.float32).reshape(4, 4)[:3, :3]
-    normal = normal_world.reshape(-1, 3) @ rotation
-    length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    np.divide(normal, length, out=normal, where=length > 0)
+    normal = np.ascontiguousarray(normal_world).reshape(-1, 3) @ rotation
+    square = np.einsum("ij,ij->i", normal, normal)
+    square[square == 0] = 1
+    normal /= np.sqrt(square)[:, None]
     return normal.reshape(normal_world.shape)

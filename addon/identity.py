@@ -72,8 +72,8 @@ def decode(rank: Float32Array, index: Float32Array, names: Names) -> Int32Array:
     `rank` is the first Cryptomatte pass (id, coverage, ...), `index` the index pass (height, width).
     """
     bits = np.ascontiguousarray(rank[..., 0]).view(np.uint32)
-    found = np.rint(index).astype(np.int32)
-    expected = np.concatenate([np.zeros(1, np.uint32), names.hashes])[found]
+    found = index.astype(np.int32)  # a float that holds a whole number
+    expected = np.concatenate([np.zeros(1, np.uint32), names.hashes]).take(found)
     differ = np.nonzero(bits != expected)  # few: seen through something, without an index, or not of the names
     if not len(differ[0]):
         return found
