@@ -67,7 +67,9 @@ def distinct_colours(names: Sequence[str], seed: int) -> list[Colour]:
     seen: dict[str, int] = {}
     for index, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1
-        numbered.append((hashlib.sha256(f"{seed} {seen[name]} {name}".encode()).digest(), index))
+        numbered.append(
+            (hashlib.sha256(f"{seed} {seen[name]} {name}".encode("utf-8", "surrogatepass")).digest(), index)
+        )
     taken: set[Colour] = set()
     colours = [_BLACK] * len(names)
     for digest, index in sorted(

@@ -81,6 +81,10 @@ def test_thousands_of_things_and_equal_names_have_a_colour_each() -> None:
     assert len(set(distinct_colours(["Cube"] * 300, 0))) == 300
 
 
+def test_a_name_that_is_no_utf_8_has_a_colour_too() -> None:
+    assert distinct_colours(["\udc80", "a"], 0)[0] == distinct_colours(["\udc80"], 0)[0]
+
+
 def test_an_index_that_names_nothing_is_refused() -> None:
     for wrong in (-2, 4):
         indices = np.array([[0, wrong]], np.int32)
