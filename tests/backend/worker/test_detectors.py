@@ -11,11 +11,15 @@ import pytest
 import torch
 from detector_bench import EXTENT, detect, no_network, noise, on_cpu
 from safetensors.torch import save_file
+from underpaint.backend.blobstore import BlobStore
+from underpaint.backend.worker.conditioning import control_map
 from underpaint.backend.worker.conditioning.detectors.catalogue import ROWS
+from underpaint.backend.worker.families import FamilyId
 from underpaint.protocol.errors import DetectorMissing, InvalidRequest, ModelBroken
 from underpaint.protocol.geometry import Extent
-from underpaint.protocol.request import ControlKind
-from underpaint.protocol.sources import Detector
+from underpaint.protocol.options import DetectorOptions
+from underpaint.protocol.request import Control, ControlKind
+from underpaint.protocol.sources import Detector, Photo
 
 __all__ = ["no_network"]
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -272,3 +276,22 @@ def test_detectors_make_room_for_one_another(
     for detector in (Detector.PIDINET, Detector.PIDINET, Detector.TEED, Detector.PIDINET):
         detect(detectors, detector, noise())
     assert told == [f"Loading the {name} detector" for name in ("pidinet", "teed", "pidinet")]
+
+
+def test_a_photo_goes_the_way_of_a_pass(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path / "blobs")
+    photo = noise(300, 200)
+    found = control_map(
+        Control(
+            kind=ControlKind.CANNY,
+            source=Photo(image=blobs.write_array(photo), detector=Detector.CANNY),
+            options=DetectorOptions(low=20.0, high=30.0),
+        ),
+        family=FamilyId.SD15,
+        extent=EXTENT,
+        read=blobs.read_array,
+        detect=partial(on_cpu(tmp_path).detect, allow_download=False),
+    )
+    expected = detect(on_cpu(tmp_path), Detector.CANNY, photo, resolution_px=None, low=20.0, high=30.0)
+    assert (found == expected).all()
+    assert (found != detect(on_cpu(tmp_path), Detector.CANNY, photo, resolution_px=None)).any()
