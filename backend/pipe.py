@@ -25,7 +25,7 @@ _LENGTHS = struct.Struct(">II")
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Do this job; one at a time."""
+    """Do this job; one at a time, and one of control images alone beside it."""
 
     job_id: str
     request: Request
@@ -33,7 +33,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """Stop this job within one step; ignored when it is not the running one."""
+    """Stop this job within one step; ignored when it doesn't run."""
 
     job_id: str
 

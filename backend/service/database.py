@@ -255,10 +255,12 @@ class Database:
         more = len(rows) > limit
         return JobPage(jobs=tuple(_job(row) for row in page), next_before=page[-1]["number"] if more else None)
 
-    def next_queued(self) -> Job | None:
-        """The job whose turn it is."""
+    def next_queued(self, *, transient: bool | None = None) -> Job | None:
+        """The job whose turn it is; of all, of the transient ones, or of the others."""
         row = self._db.execute(
-            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' ORDER BY transient DESC, number LIMIT 1"
+            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' AND transient IN (?, ?)"
+            " ORDER BY transient DESC, number LIMIT 1",
+            (transient is not False, transient is True),
         ).fetchone()
         return None if row is None else _job(row)
 

@@ -1,4 +1,7 @@
-"""Runs the queue: one job after the other, on a worker that is started, watched and, if need be, killed."""
+"""Runs the queue on a worker that is started, watched and, if need be, killed.
+
+One job after the other, and beside it one look: a transient job, which needs no model and doesn't wait for pictures.
+"""
 
 import asyncio
 import logging
@@ -65,6 +68,7 @@ class Supervisor:
         self._killed_at: float | None = None
         self._job_id: str | None = None
         self._cancelled_at: float | None = None
+        self._look_id: str | None = None
         self._owed: list[Transition] = []  # ends that a full disk has kept from being recorded
         self._owed_loss: str | None = None  # the same, for a worker's death; its reason
         self._warned_at = -_WARN_EVERY_S
@@ -73,7 +77,8 @@ class Supervisor:
     @property
     def busy(self) -> bool:
         """Whether a job runs or waits, or has ended and could not be recorded yet."""
-        return self._job_id is not None or bool(self._owed) or self._database.next_queued() is not None
+        runs = self._job_id is not None or self._look_id is not None
+        return runs or bool(self._owed) or self._database.next_queued() is not None
 
     # ---- what the clients cause
 
@@ -103,6 +108,8 @@ class Supervisor:
             self._cancelled_at = time.monotonic()
             if self._worker is not None:
                 self._worker.send(Cancel(job_id=job_id))
+        elif job.state is JobState.RUNNING and job_id == self._look_id and self._worker is not None:
+            self._worker.send(Cancel(job_id=job_id))  # no picture is worth killing the worker for a look
         return job
 
     # ---- the loop
@@ -154,31 +161,40 @@ class Supervisor:
             self._kill(f"it was not ready after {self._limits.start_s:.0f} s")
 
     def _dispatch(self) -> None:
-        """Begin the next job if there is one and nothing is in its way."""
-        if self._stopping or self._job_id is not None or self._owed:
-            return
-        job = self._database.next_queued()
-        if job is None:
-            return
+        """Begin the next job and the next look, as far as nothing is in their way."""
+        if self._job_id is None:
+            job = self._begin(self._database.next_queued(transient=False))
+            if job is not None and self._worker is not None:
+                self._job_id = job.id
+                self._cancelled_at = None
+                self._hub.begin_job()
+                self._hub.tell_worker(WorkerState.BUSY, device=self._device)
+                self._worker.send(Run(job_id=job.id, request=job.request))
+        if self._look_id is None:
+            look = self._begin(self._database.next_queued(transient=True))
+            if look is not None and self._worker is not None:
+                self._look_id = look.id
+                self._worker.send(Run(job_id=look.id, request=look.request))
+
+    def _begin(self, job: Job | None) -> Job | None:
+        """The job, if it runs from now on."""
+        if job is None or self._stopping or self._owed:
+            return None
         if self._worker is None:
             self._start()
-            return
+            return None
         able = self._ready or (self._maps_ready and isinstance(job.request, ControlMapsRequest))
         if not able or self._killed_at is not None:
-            return
+            return None
         try:
             running = self._change(Transition(job_id=job.id, to=JobState.RUNNING, at=time.time()))
         except DiskFull as error:
             self._warn(error)
-            return
+            return None
         if running is None:  # its end was asked for, and then the service died
             self._end(Transition(job_id=job.id, to=JobState.CANCELLED, at=time.time()))
-            return
-        self._job_id = job.id
-        self._cancelled_at = None
-        self._hub.begin_job()
-        self._hub.tell_worker(WorkerState.BUSY, device=self._device)
-        self._worker.send(Run(job_id=job.id, request=job.request))
+            return None
+        return job
 
     # ---- the worker
 
@@ -228,9 +244,9 @@ class Supervisor:
                 self._hub.tell_progress(message.progress)
             case Previewed() if message.job_id == self._job_id:
                 self._preview(message, payload)
-            case Succeeded() if message.job_id == self._job_id:
+            case Succeeded() if message.job_id in (self._job_id, self._look_id):
                 self._succeeded(message.job_id, message.result)
-            case Failed() if message.job_id == self._job_id:
+            case Failed() if message.job_id in (self._job_id, self._look_id):
                 cancelled = message.error.code == JobCancelled.code
                 to = JobState.CANCELLED if cancelled else JobState.FAILED
                 error = None if cancelled else self._with_log(message.error)
@@ -270,10 +286,10 @@ class Supervisor:
         self._hub.tell_worker(WorkerState.STOPPED, reason=reason)
         if self._stopping:
             return  # a job that was running is recovered by the next service
-        if self._job_id is not None:
+        if self._job_id is not None or self._look_id is not None:
             self._owed_loss = reason
             self._settle()
-        elif not was_ready:
+        if not was_ready:
             self._never_ready(reason)
         self._dispatch()
 
@@ -301,11 +317,13 @@ class Supervisor:
         return job
 
     def _finish(self, change: Transition) -> None:
-        """The running job's end, as its worker told it."""
-        self._job_id = None
-        self._cancelled_at = None
-        self._hub.end_job()
-        self._hub.tell_worker(WorkerState.READY if self._ready else WorkerState.STARTING, device=self._device)
+        """The end of the running job or look, as its worker told it."""
+        if change.job_id == self._look_id:
+            self._look_id = None
+        else:
+            self._job_id = self._cancelled_at = None
+            self._hub.end_job()
+            self._hub.tell_worker(WorkerState.READY if self._ready else WorkerState.STARTING, device=self._device)
         self._end(change)
         self._dispatch()
 
@@ -322,14 +340,21 @@ class Supervisor:
                     # Its end was asked for before it succeeded.
                     self._change(Transition(job_id=change.job_id, to=JobState.CANCELLED, at=change.at))
                 del self._owed[0]
-            if self._owed_loss is not None and self._job_id is not None:
-                job_id, reason = self._job_id, self._owed_loss
-                self._database.lose(job_id, time.time(), worker_died=True, reason=reason, log=self._worker_log)
-                self._job_id = self._cancelled_at = self._owed_loss = None
-                self._hub.end_job()
+            if self._owed_loss is not None:
+                if self._job_id is not None:
+                    self._lose(self._job_id, self._owed_loss)
+                    self._job_id = self._cancelled_at = None
+                    self._hub.end_job()
+                if self._look_id is not None:
+                    self._lose(self._look_id, self._owed_loss)
+                    self._look_id = None
+                self._owed_loss = None
                 self._hub.wake()
         except DiskFull as error:
             self._warn(error)
+
+    def _lose(self, job_id: str, reason: str) -> None:
+        self._database.lose(job_id, time.time(), worker_died=True, reason=reason, log=self._worker_log)
 
     def _warn(self, error: DiskFull) -> None:
         now = time.monotonic()

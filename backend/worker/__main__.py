@@ -16,14 +16,13 @@ from ...protocol.errors import JobCancelled
 from ...protocol.events import Progress
 from ...protocol.jobs import JobResult, Phase
 from ...protocol.request import ControlMapsRequest
-from ...protocol.sources import Photo
 from ..blobstore import BlobStore
 from ..pipe import Failed, MapsReady, Previewed, Ready, Reported, Succeeded
 from .channel import Channel, Waiting
 
 if TYPE_CHECKING:
     from .jobs import JobRunner
-    from .maps import MapMaker
+    from .maps import MapMaker, OnProgress
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,10 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     threading.Thread(
         target=_prepare, args=(preparing, channel, maps, options.models), name="prepare", daemon=True
     ).start()
+    threading.Thread(target=_serve_maps, args=(channel, maps, options.blobs), name="maps", daemon=True).start()
     channel.send(MapsReady())
     while True:
-        job = channel.next_job()
-        channel.finish(job.run.job_id, _serve(channel, maps, preparing, job, options.blobs))
+        job = channel.next_job(maps=False)
+        channel.finish(job.run.job_id, _serve(channel, preparing, job, options.blobs))
 
 
 def _take_pipe() -> tuple[BinaryIO, BinaryIO]:
@@ -88,15 +88,30 @@ def _prepare(preparing: "Future[JobRunner]", channel: Channel, maps: "MapMaker",
     preparing.set_result(runner)
 
 
-def _serve(
-    channel: Channel, maps: "MapMaker", preparing: "Future[JobRunner]", job: Waiting, blobs: Path
-) -> Succeeded | Failed:
+def _serve_maps(channel: Channel, maps: "MapMaker", blobs: Path) -> None:
+    """Make control images, whatever torch is doing in the meantime."""
+    from .failures import error_info
+
+    while True:
+        job = channel.next_job(maps=True)
+        run = job.run
+        assert isinstance(run.request, ControlMapsRequest)
+        try:
+            result = maps.run(run.job_id, run.request, on_progress=_reporter(channel), cancelled=job.cancelled.is_set)
+        except Exception as error:  # as below
+            traceback.print_exc(file=sys.stderr)
+            channel.finish(run.job_id, Failed(job_id=run.job_id, error=error_info(error, device="cpu", blobs=blobs)))
+        else:
+            channel.finish(run.job_id, Succeeded(job_id=run.job_id, result=result))
+
+
+def _serve(channel: Channel, preparing: "Future[JobRunner]", job: Waiting, blobs: Path) -> Succeeded | Failed:
     """Run one job; how it ended."""
     from .failures import error_info, is_out_of_memory
 
     out_of_memory = False
     try:
-        result = _run(channel, maps, preparing, job)
+        result = _run(channel, preparing, job)
     except Exception as error:
         # Whatever a job may raise is told to the service, and the next job is served.
         traceback.print_exc(file=sys.stderr)
@@ -110,19 +125,13 @@ def _serve(
     return ended
 
 
-def _run(channel: Channel, maps: "MapMaker", preparing: "Future[JobRunner]", job: Waiting) -> JobResult:
+def _run(channel: Channel, preparing: "Future[JobRunner]", job: Waiting) -> JobResult:
     run, cancelled = job.run, job.cancelled.is_set
-
-    def on_progress(progress: Progress) -> None:
-        channel.send(Reported(progress=progress))
+    on_progress = _reporter(channel)
 
     def on_preview(step: int, preview: UInt8Array) -> None:
         channel.send(Previewed(job_id=run.job_id, step=step), arrays.encode(preview))
 
-    request = run.request
-    photos = any(isinstance(control.source, Photo) for control in request.controls)
-    if isinstance(request, ControlMapsRequest) and not photos:
-        return maps.run(run.job_id, request, on_progress=on_progress, cancelled=cancelled)
     if not preparing.done():
         on_progress(Progress(job_id=run.job_id, phase=Phase.LOAD, note="Loading diffusers"))
     while not preparing.done():
@@ -131,8 +140,17 @@ def _run(channel: Channel, maps: "MapMaker", preparing: "Future[JobRunner]", job
         wait([preparing], timeout=0.1)
     waited_ms = 1000 * (time.perf_counter() - job.arrived)
     return preparing.result().run(
-        run.job_id, request, on_progress=on_progress, on_preview=on_preview, cancelled=cancelled, waited_ms=waited_ms
+        run.job_id,
+        run.request,
+        on_progress=on_progress,
+        on_preview=on_preview,
+        cancelled=cancelled,
+        waited_ms=waited_ms,
     )
+
+
+def _reporter(channel: Channel) -> "OnProgress":
+    return lambda progress: channel.send(Reported(progress=progress))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
 from ...protocol.errors import JobCancelled
+from ...protocol.request import ControlMapsRequest, Request
+from ...protocol.sources import Photo
 from ..pipe import Beat, Cancel, Failed, FromWorker, PipeBroken, Run, Shutdown, read_frame, write_frame
 
 _BEAT_S = 1.0
@@ -34,7 +36,8 @@ class Channel:
         self._incoming = incoming
         self._outgoing = outgoing
         self._writing = threading.Lock()
-        self._arrived: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+        self._pictures: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+        self._maps: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
         self._jobs: dict[str, Waiting] = {}  # those that have come in and have not ended
         self._begun: set[str] = set()
         self._deciding = threading.Lock()  # over whether a job begins or is dropped
@@ -52,10 +55,11 @@ class Channel:
         except OSError:
             _leave("the service closed the pipe", 0)
 
-    def next_job(self) -> Waiting:
-        """Wait for a job."""
+    def next_job(self, *, maps: bool) -> Waiting:
+        """Wait for a job: one of control images for which torch is not needed, or one of the others."""
+        arrived = self._maps if maps else self._pictures
         while True:
-            job = self._arrived.get()
+            job = arrived.get()
             with self._deciding:
                 if job.run.job_id in self._jobs:
                     self._begun.add(job.run.job_id)
@@ -87,7 +91,7 @@ class Channel:
     def _take(self, run: Run) -> None:
         job = Waiting(run=run, cancelled=threading.Event(), arrived=time.perf_counter())
         self._jobs[run.job_id] = job
-        self._arrived.put(job)
+        (self._maps if needs_no_torch(run.request) else self._pictures).put(job)
 
     def _cancel(self, job_id: str) -> None:
         """A job that hasn't begun ends here and now; a running one looks at its event after each step."""
@@ -105,6 +109,12 @@ class Channel:
         waiting = threading.Event()
         while not waiting.wait(_BEAT_S):
             self.send(Beat())
+
+
+def needs_no_torch(request: Request) -> bool:
+    """Whether numpy and OpenCV are enough: control images alone, and no photo for a detector."""
+    photos = any(isinstance(control.source, Photo) for control in request.controls)
+    return isinstance(request, ControlMapsRequest) and not photos
 
 
 def _leave(reason: str, status: int) -> NoReturn:

@@ -55,8 +55,10 @@ class FakeWorker:
     def listen(self) -> None:
         while (frame := pipe.read_frame(self.stdin)) is not None:
             message = frame[0]
-            if isinstance(message, Run):
+            if isinstance(message, Run) and isinstance(message.request, GenerateRequest):
                 self.jobs.put(message)
+            elif isinstance(message, Run):  # control images don't wait for a picture
+                threading.Thread(target=self.work, args=(message,), daemon=True).start()
             elif isinstance(message, Cancel):
                 self.cancelled.add(message.job_id)
             else:

@@ -1,6 +1,7 @@
 """The lines that were found last: several kinds of control draw the same ones, and a wider stroke finds no others."""
 
 import dataclasses
+import threading
 from collections import OrderedDict
 
 from ....protocol.arrays import Float32Array, Int32Array, UInt8Array
@@ -21,6 +22,7 @@ class FoundLines:
         self.searches = 0
         """How often lines were really looked for."""
         self._kept: OrderedDict[tuple[object, ...], UInt8Array] = OrderedDict()
+        self._finding = threading.Lock()  # a picture and a look at maps may need lines at the same time
 
     def find(
         self,
@@ -36,11 +38,12 @@ class FoundLines:
             getattr(options, field.name) for field in dataclasses.fields(options) if field.name not in _DRAWING
         )
         key = (source, *chosen)  # references are addresses of what they refer to
-        if key not in self._kept:
-            self._kept[key] = find_lines(metres, normal_camera, objects, materials, source.camera, options)
-            self._kept[key].setflags(write=False)
-            self.searches += 1
-        self._kept.move_to_end(key)
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        with self._finding:
+            if key not in self._kept:
+                self._kept[key] = find_lines(metres, normal_camera, objects, materials, source.camera, options)
+                self._kept[key].setflags(write=False)
+                self.searches += 1
+            self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[key]

@@ -155,6 +155,22 @@ def test_a_worker_s_whole_life(start: Callable[[], Worker], blobs: BlobStore, as
     assert worker.process.wait(30) == 0
 
 
+def test_control_images_are_made_beside_a_picture(start: Callable[[], Worker], blobs: BlobStore, asked: Asked) -> None:
+    worker = start()
+    worker.say(Run(job_id="1" * 32, request=asked(steps=900)))
+    message, _ = worker.hear()
+    while not (isinstance(message, Reported) and message.progress.phase is Phase.STEP):
+        message, _ = worker.hear()
+    request = asked()
+    maps = ControlMapsRequest(size=request.size, controls=request.controls)
+    worker.say(Run(job_id="2" * 32, request=maps))
+    ended = worker.until_ended()
+    assert isinstance(ended, Succeeded), ended
+    assert ended.job_id == "2" * 32
+    worker.say(Cancel(job_id="1" * 32))
+    assert worker.until_ended() == Failed(job_id="1" * 32, error=JobCancelled().info())
+
+
 def test_shutdown_is_obeyed_at_once(start: Callable[[], Worker]) -> None:
     worker = start()
     worker.say(Shutdown())
