@@ -183,20 +183,26 @@ class _Cast:
         return plan(found, rest, look)
 
 
-def _behind(thing: Any) -> Iterator[Any]:
-    """The armatures that an object belongs to: those that deform it, and those that carry it."""
+_DEFORMED_BY = {"ARMATURE": "object", "SURFACE_DEFORM": "target", "MESH_DEFORM": "object"}
+_LONGEST_CHAIN = 8  # of clothes on clothes
+
+
+def _behind(thing: Any, depth: int = 0) -> Iterator[Any]:
+    """The armatures that an object belongs to: those that deform it or what it clings to, and those that carry it."""
     carried = thing
     while carried is not None:
         if carried.type == "ARMATURE":
             yield carried
             return
         deforming = [
-            modifier.object
+            by
             for modifier in carried.modifiers
-            if modifier.type == "ARMATURE" and modifier.show_render and modifier.object is not None
+            if modifier.type in _DEFORMED_BY and modifier.show_render
+            if (by := getattr(modifier, _DEFORMED_BY[modifier.type])) is not None
         ]
-        yield from deforming
         if deforming:
+            for by in deforming if depth < _LONGEST_CHAIN else ():
+                yield from _behind(by, depth + 1)
             return
         carried = carried.parent
 

@@ -290,6 +290,22 @@ def test_a_rig_that_the_viewport_hides(stage: Any) -> None:
     assert shown(person) >= {NECK, L_WRIST, NOSE}
 
 
+def test_clothes_that_cling_to_the_skin_are_the_person(stage: Any) -> None:
+    rig, skin = skinned(stage)
+    shirt = skin.copy()
+    shirt.name, shirt.parent = "Shirt", None
+    shirt.modifiers.clear()
+    shirt.modifiers.new("Cling", "SURFACE_DEFORM").target = skin
+    button = bpy.data.objects.new("Button", bpy.data.curves.new("Button", "CURVE"))
+    button.parent = shirt
+    for thing in (shirt, button):
+        stage.collection.objects.link(thing)
+    skin.modifiers.new("Against itself", "SURFACE_DEFORM").target = shirt  # a ring, which Blender can't evaluate
+    (figure,) = observed().figures
+    assert figure.objects == {skin.name, "Shirt", "Button"}
+    assert figure.name == rig.name
+
+
 def test_hair_and_hats_are_no_face(stage: Any) -> None:
     rig, _ = skinned(stage)
     (before,) = observed().figures
