@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import AnyArray, UInt8Array
+from ....protocol.errors import InvalidRequest
 from ....protocol.geometry import Camera
 from ....protocol.options import LineOptions
 from .creases import creases
@@ -45,8 +46,11 @@ def find_lines(
     """The LineKind of each pixel on a line that `options` wish for, 0 elsewhere: (height, width).
 
     Lines are one pixel wide and eight-connected. `metres`, `normal_camera`, `objects` and `materials` as in LinesPass.
-        A border lies on the pixels of the surface in front. The rules: docs/conventions.md, "Lines".
+    A border lies on the pixels of the surface in front. The rules: docs/conventions.md, "Lines".
+    Raises InvalidRequest for an angle that no crease has.
     """
+    if not 0 <= options.crease_deg <= 180:
+        raise InvalidRequest(reason=f"a crease of {options.crease_deg:g} degrees; expected 0 to 180")
     both = list(pairs(metres, normal_camera, objects, camera))
     scale = min(metres.shape) / REFERENCE_SIDE
     kinds = np.zeros(metres.shape, np.uint8)

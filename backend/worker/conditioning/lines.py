@@ -1,16 +1,15 @@
-"""Geometry to the white lines that canny, lineart, softedge, scribble and mlsd ControlNets expect."""
+"""The white lines that canny, lineart, softedge, scribble and mlsd ControlNets expect."""
 
 import math
 
 import cv2
 import numpy as np
 
-from ....protocol.arrays import Float32Array, Int32Array, UInt8Array
+from ....protocol.arrays import UInt8Array
 from ....protocol.errors import InvalidRequest
-from ....protocol.geometry import Camera, Extent
+from ....protocol.geometry import Extent
 from ....protocol.options import LineOptions
 from .chains import trace, without_spurs
-from .edges import find_lines
 from .straight import draw_segments, segments
 from .strokes import faded, in_levels, strokes
 from .table import LineConvention, LineStyle, growth
@@ -23,30 +22,12 @@ _ROOM = 1.2  # times a scribble's width that two lines must be apart to be told 
 _WIDEST_PX = 256.0
 
 
-def line_map(
-    metres: Float32Array,
-    normal_camera: Float32Array,
-    objects: Int32Array,
-    materials: Int32Array,
-    camera: Camera,
-    extent: Extent,
-    rule: LineConvention,
-    options: LineOptions,
-) -> UInt8Array:
-    """Control image: (height, width, 3) uint8, white lines on black, drawn where surfaces end, bend or change.
-
-    The arrays are those of a LinesPass, `extent` large. `options.width_px` and `options.shortest_px`, in pixels
-    of the control image, stand in for the convention's. Rules and figures: docs/conventions.md, "Lines".
-    Raises InvalidRequest for widths and angles that no line can have.
-    """
-    if not 0 <= options.crease_deg <= 180:
-        raise InvalidRequest(reason=f"a crease of {options.crease_deg:g} degrees; expected 0 to 180")
-    kinds = find_lines(metres, normal_camera, objects, materials, camera, options)
-    return draw_lines(kinds, rule, options)
-
-
 def draw_lines(kinds: UInt8Array, rule: LineConvention, options: LineOptions) -> UInt8Array:
-    """The control image of lines that `find_lines` found with the same options."""
+    """Control image: (height, width, 3) uint8, white lines on black, of the lines that `edges.find_lines` found.
+
+    `options.width_px` and `options.shortest_px`, in pixels of the control image, stand in for the convention's.
+    How each style is drawn: docs/conventions.md, "Lines". Raises InvalidRequest for widths that no line can have.
+    """
     scale = growth(Extent(width=kinds.shape[1], height=kinds.shape[0]))
     # in a small picture, what is thinner than a pixel would fade
     width_px = max(1.0, rule.width_px * scale) if options.width_px is None else options.width_px

@@ -52,7 +52,7 @@ def thin(kinds: UInt8Array) -> UInt8Array:
     """
     padded = np.pad(kinds, 1)
     flat, width = padded.reshape(-1), padded.shape[1]
-    for kind in sorted(set(np.unique(kinds).tolist()) - {0}, reverse=True):
+    for kind in range(int(kinds.max(initial=0)), 0, -1):
         _thin_from(flat, width, kind)
     return padded[1:-1, 1:-1].copy()
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 from lines_scene import Seen, blocks, box, ground, see, sphere
-from underpaint.backend.worker.conditioning.lines import line_map
+from underpaint.backend.worker.conditioning.edges import find_lines
+from underpaint.backend.worker.conditioning.lines import draw_lines
 from underpaint.backend.worker.conditioning.table import LineConvention, convention
 from underpaint.backend.worker.families import FamilyId
 from underpaint.protocol.arrays import UInt8Array
@@ -41,8 +42,9 @@ def rule(kind: ControlKind) -> LineConvention:
 
 
 def drawn(seen: Seen, kind: ControlKind, **options: object) -> UInt8Array:
+    chosen = LineOptions(**options)
     passes = (seen.metres, seen.normal_camera, seen.objects, seen.materials)
-    image = line_map(*passes, seen.camera, seen.extent, rule(kind), LineOptions(**options))
+    image = draw_lines(find_lines(*passes, seen.camera, chosen), rule(kind), chosen)
     assert image.shape == (*seen.metres.shape, 3)
     assert image.dtype == np.uint8
     assert (image == image[:, :, :1]).all()
