@@ -102,6 +102,7 @@ def begin(settings: Settings) -> None:
 def finish(settings: Settings) -> tuple[ControlMap, ...]:
     """Make the maps of the look and show them; blocks. Raises what `control_maps.make` does."""
     assert state.look is not None
+    cancel()  # what is being made beside has older settings, and would be shown over these
     with client.ensure_running() as connection:
         maps = control_maps.make(connection, settings, state.look.sent)
     _take(settings, maps)
@@ -211,7 +212,7 @@ def turn() -> None:
         close()
         return
     if not current.stale and scene_changes.view(scene, current.view.layer, current.view.things) != current.view:
-        _make_stale("The frame, the camera or the size has changed")
+        _make_stale("The frame, the camera or the render's settings have changed")
     if state.touched_at is not None and time.perf_counter() - state.touched_at > DEBOUNCE_S:
         clicked, state.touched_at = state.touched_at, None
         _follow_beside(scene, clicked)
@@ -245,7 +246,8 @@ def _reaches(settings: Settings) -> bool:
     have, wanted = state.look.wants, settings.wants()
     if (wanted.ids and not have.ids) or (wanted.beauty and not have.beauty):
         return False
-    return settings.people is People.LEFT_OUT or state.look.people is not People.LEFT_OUT
+    # Where people were only wished for, a rig that the code doesn't know was passed over.
+    return settings.people in (People.LEFT_OUT, state.look.people) or state.look.people is People.REQUIRED
 
 
 def _same_maps(one: Settings, other: Settings) -> bool:

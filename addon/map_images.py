@@ -22,15 +22,16 @@ def is_map(image: Any) -> bool:
 
 def find(name: str) -> Any:
     """The datablock of a map; None where there is none."""
-    return next((image for image in bpy.data.images if image.get(MARK) == name), None)
+    return next((image for image in bpy.data.images if image.get(MARK) == name and image.library is None), None)
 
 
 def put(item: ControlMap) -> Any:
     """Show a map in its datablock: its bytes, or floats, as they are."""
     height, width, _ = item.values.shape
     is_float = item.values.dtype != np.uint8
+    _let_go()
     image = find(item.name)
-    if image is not None and (image.is_float != is_float or image.source != "GENERATED" or image.packed_file):
+    if image is not None and image.is_float != is_float:
         old, image = image, _new(item.name, width, height, is_float=is_float)
         old.user_remap(image)
         bpy.data.images.remove(old)
@@ -47,8 +48,17 @@ def put(item: ControlMap) -> Any:
 
 def keep_only(names: set[str]) -> None:
     """Remove the maps of controls that are gone."""
+    _let_go()
     for image in [image for image in bpy.data.images if is_map(image) and image[MARK] not in names]:
-        bpy.data.images.remove(image)
+        if image.library is None:
+            bpy.data.images.remove(image)
+
+
+def _let_go() -> None:
+    """Leave maps that the user has packed, or saved as files, to the user."""
+    for image in bpy.data.images:
+        if is_map(image) and image.library is None and (image.packed_file or image.source != "GENERATED"):
+            del image[MARK]
 
 
 def drop_blank() -> None:

@@ -1,5 +1,6 @@
 """Whether a scene still looks like what was captured of it: compared where that is cheap, else told by Blender."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ class View:
     camera: str
     extent: Extent
     pixel_aspect: tuple[float, float]
-    things: int  # a hash of the objects that are rendered
+    simplified: int | None  # the most subdivisions that Simplify leaves; None without it
+    things: int  # a hash of the objects that are rendered, and how
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +44,20 @@ def view(scene: Any, layer: str, things: int | None = None) -> View | None:
         camera=scene.camera.name_full,
         extent=cameras.frame(scene),
         pixel_aspect=(scene.render.pixel_aspect_x, scene.render.pixel_aspect_y),
+        simplified=scene.render.simplify_subdivision_render if scene.render.use_simplify else None,
         things=_hash(scene.view_layers[layer]) if things is None else things,
     )
 
 
 def _hash(layer: Any) -> int:
-    return hash(tuple((thing.name_full, thing.hide_render) for thing in layer.objects))
+    things = tuple((thing.name_full, thing.hide_render) for thing in layer.objects)
+    return hash((things, tuple(_flags(layer.layer_collection))))
+
+
+def _flags(layer_collection: Any) -> Iterator[tuple[str, bool, bool]]:
+    yield layer_collection.name, layer_collection.holdout, layer_collection.indirect_only
+    for child in layer_collection.children:
+        yield from _flags(child)
 
 
 def change(update: Any, seen: Seen, ours: set[Any]) -> str:
@@ -60,7 +70,7 @@ def change(update: Any, seen: Seen, ours: set[Any]) -> str:
     if isinstance(thing, bpy.types.Scene):  # its own settings are compared by `view`
         layer = thing.view_layers.get(seen.view.layer)
         gone = layer is not None and _hash(layer) != seen.view.things
-        return "Objects have come, gone or been hidden" if gone else ""
+        return "Objects have come, gone, or been hidden or held out" if gone else ""
     if ours and (
         thing in ours
         or thing in {getattr(it, "data", None) for it in ours}

@@ -109,6 +109,9 @@ def test_what_a_capture_lacks_is_said_and_not_guessed(scene: Any, backend: Conne
         ("scene.objects['Cube'].data.vertices[0].co.x = 3; scene.objects['Cube'].data.update()", "Cube"),
         ("bpy.data.objects.remove(scene.objects['Cube'])", "gone"),
         ("scene.objects['Cube'].hide_render = True", "hidden"),
+        ("scene.view_layers[0].layer_collection.children[0].holdout = True", "held out"),
+        ("scene.view_layers[0].layer_collection.children[0].indirect_only = True", "held out"),
+        ("scene.render.use_simplify = True; scene.render.simplify_subdivision_render = 0", "settings"),
         ("scene.collection.objects.link(bpy.data.objects.new('new', bpy.data.meshes['Cube']))", "come"),
     ],
 )
@@ -165,6 +168,25 @@ def test_a_file_is_opened_without_the_blank_maps_it_was_saved_with(
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "saved.blend"))
     assert "Control Depth" not in bpy.data.images
     assert "Control Normal" in bpy.data.images  # what the user packs is the user's
+
+
+def test_a_map_that_the_user_has_packed_or_saved_is_the_user_s(scene: Any, backend: Connection, tmp_path: Path) -> None:
+    _add(scene, "DEPTH", "NORMAL")
+    bpy.ops.underpaint.preview_maps()
+    packed, saved = bpy.data.images["Control Depth"], bpy.data.images["Control Normal"]
+    before = _bytes("Depth")
+    packed.pack()
+    saved.filepath_raw, saved.file_format = str(tmp_path / "normal.png"), "PNG"
+    saved.save()
+    scene.underpaint.controls[0].depth.invert = True
+    bpy.ops.underpaint.preview_maps()
+    assert {packed, saved} <= set(bpy.data.images)
+    assert not map_images.is_map(packed)
+    np.testing.assert_array_equal(generation.pixels_of(packed), before)
+    assert map_images.find("Depth") != packed
+    scene.underpaint.controls.clear()
+    bpy.ops.underpaint.preview_maps()
+    assert {packed, saved} <= set(bpy.data.images)
 
 
 def test_an_image_of_the_user_s_is_not_written_over(scene: Any, backend: Connection) -> None:
@@ -310,6 +332,15 @@ def test_weights_that_are_missing_are_named_with_what_to_do(scene: Any, backend:
     bpy.ops.underpaint.preview_maps()
     assert [item.name for item in state.look.maps] == ["Canny Edges"]
     assert state.error == ""
+
+
+def test_people_that_were_only_wished_for_do_not_do_for_a_pose_control(scene: Any, fake_backend: Connection) -> None:
+    inspector.look(scene, scene.view_layers[0])  # with the default controls, which pass over unknown rigs
+    assert inspector.is_true_of(scene, scene.view_layers[0])
+    _add(scene, "OPENPOSE")
+    assert not inspector.is_true_of(scene, scene.view_layers[0])
+    scene.underpaint.controls[0].kind = "NORMAL"
+    assert inspector.is_true_of(scene, scene.view_layers[0])
 
 
 def test_without_a_backend_the_way_to_one_is_said(scene: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
