@@ -51,12 +51,17 @@ def classes(scene: Any) -> Classes:
     """The classes of everything that a scene could show. Raises InvalidRequest for one that doesn't exist."""
     import bpy
 
-    parents = _parents((scene.collection, *bpy.data.collections))
+    collections = (scene.collection, *bpy.data.collections)
+    parents = _parents(collections)
+    holding: dict[Any, list[Any]] = {}  # `users_collection` goes through all collections for each object
+    for collection in collections:
+        for thing in collection.objects:
+            holding.setdefault(thing, []).append(collection)
     objects: dict[str, Label] = {}
     around: dict[str, Label] = {}
     for thing in bpy.data.objects:
         own = _said(thing)
-        levels = list(_levels(thing.users_collection, parents))
+        levels = list(_levels(holding.get(thing, ()), parents))
         if own is None:
             own = next((found for level in levels for found in map(_said, level) if found is not None), None)
         objects[thing.name_full] = own or Label(ade20k=guess(thing.name), guessed=True)
