@@ -24,6 +24,7 @@ class OptionArea(QWidget):
         self._type: type[Options] | None = None
         self._fields: tuple[Field, ...] = ()
         self._widgets: dict[str, QWidget] = {}
+        self._filled: dict[str, tuple[object, object]] = {}  # what a field shows of what was put into it, and that
         self._filling = False
         self._button = QToolButton()
         self._button.setText("Map options")
@@ -46,13 +47,21 @@ class OptionArea(QWidget):
         layout.setSpacing(2)
         layout.addWidget(self._button)
         layout.addWidget(self._body)
+        self.hide()  # until there are fields
 
     @property
     def options(self) -> Options | None:
-        """What is chosen; None for every default."""
+        """What is chosen; None for every default.
+
+        A field shows two decimals, and a limited range. Where nobody has touched it, what was put into it stands.
+        """
         if self._type is None:
             return None
-        values: dict[str, Any] = {name: _value(widget) for name, widget in self._widgets.items()}
+        values: dict[str, Any] = {}
+        for name, widget in self._widgets.items():
+            value = _value(widget)
+            shown, exact = self._filled.get(name, (value, value))
+            values[name] = exact if value == shown else value
         chosen = self._type(**values)
         return None if chosen == self._type() else chosen
 
@@ -79,7 +88,7 @@ class OptionArea(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        self._widgets = {}
+        self._widgets, self._filled = {}, {}
         for place, field in enumerate(self._fields):
             widget = self._make(field)
             self._widgets[field.name] = widget
@@ -105,7 +114,9 @@ class OptionArea(QWidget):
         self._filling = True
         for field in dataclasses.fields(values):
             if field.name in self._widgets:
-                _set_value(self._widgets[field.name], getattr(values, field.name))
+                widget, exact = self._widgets[field.name], getattr(values, field.name)
+                _set_value(widget, exact)
+                self._filled[field.name] = _value(widget), exact
         self._filling = False
 
     def _make(self, field: Field) -> QWidget:

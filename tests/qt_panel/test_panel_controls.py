@@ -180,10 +180,25 @@ def test_the_fields_give_back_what_is_filled_in(qtbot: QtBot, kind: type) -> Non
     assert area.options is None
 
 
+def test_what_nobody_has_touched_stays_exact(qtbot: QtBot) -> None:
+    exact = DepthOptions(near_m=0.123456, far_m=1.5e7, outliers=0.005)  # none of which the fields can show
+    row = ControlRow(ControlForm(kind=ControlKind.DEPTH, image=DEPTH, options=exact))
+    qtbot.addWidget(row)
+    assert row.control.options == exact
+    row.options.field("floor").choose(0.25)
+    assert row.control.options == dataclasses.replace(exact, floor=0.25)
+    row.options.field("near_m").choose(0.5)
+    assert row.control.options == dataclasses.replace(exact, floor=0.25, near_m=0.5)
+    row.options.fill(None)
+    assert row.control.options is None
+
+
 def test_the_row_offers_what_goes_with_its_image(qtbot: QtBot) -> None:
-    row = ControlRow(ControlForm(kind=ControlKind.SOFTEDGE, image=GREY, use=PictureUse.PHOTO))
+    row = ControlRow(ControlForm(kind=ControlKind.TILE))
     qtbot.addWidget(row)
     row.show()
+    assert not row.options.isVisible()  # nothing to choose for no image
+    row.fill(ControlForm(kind=ControlKind.SOFTEDGE, image=GREY, use=PictureUse.PHOTO))
     names = {row._detector.itemText(index) for index in range(row._detector.count())}
     assert names == {"HED", "PiDiNet", "TEED"}
     assert row._detector_line.isVisible()
