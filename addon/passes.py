@@ -14,7 +14,7 @@ import numpy as np
 from ..protocol.arrays import Float32Array
 from ..protocol.geometry import Extent
 from ..protocol.request import ControlKind
-from . import full_frame
+from . import full_frame, volumes
 from .kinds import KINDS
 
 BACKGROUND_M = 1e10  # what Cycles writes where nothing is hit
@@ -151,6 +151,8 @@ class Neutral:
         for thing in depsgraph.objects:
             if thing.type == "LIGHT":  # geometry is seen without; lit, a room with four lamps takes a quarter longer
                 self._set(thing.data, {"energy": 0.0})
+        for owner, name, value in [*volumes.settings(depsgraph)]:
+            self._set(owner, {name: value})
         self._set(layer, {**_LAYER, **dict.fromkeys(_flags(wants), True)})
         if wants.ids and not (layer.use_pass_cryptomatte_object or layer.use_pass_cryptomatte_material):
             self._set(layer, {"pass_cryptomatte_depth": 2})  # one pass of two ranks
