@@ -83,7 +83,7 @@ def look(scene: Any, view_layer: Any) -> Settings:
     settings = Settings.from_scene(scene)
     with _quietly(view_layer):
         seen = capture(scene, view_layer, people=settings.people, wants=settings.wants())
-    view = scene_changes.view(scene, view_layer.name)
+    view = scene_changes.view(scene, view_layer.name, lit=settings.wants().beauty)
     assert view is not None  # else the capture had been refused
     state.look = Look(scene=scene.name, view=view, sent=Sent(seen), wants=settings.wants(), people=settings.people)
     state.error, state.armature, state.touched_at = "", "", None
@@ -124,7 +124,7 @@ def is_true_of(scene: Any, view_layer: Any) -> bool:
         return False
     return (
         not current.stale
-        and scene_changes.view(scene, view_layer.name) == current.view
+        and scene_changes.view(scene, view_layer.name, lit=current.wants.beauty) == current.view
         and _reaches(Settings.from_scene(scene))
     )
 
@@ -211,7 +211,7 @@ def turn() -> None:
     if scene is None:
         close()
         return
-    if not current.stale and scene_changes.view(scene, current.view.layer, current.view.things) != current.view:
+    if not current.stale and _view_of(scene, current) != current.view:
         _make_stale("The frame, the camera or the render's settings have changed")
     if state.touched_at is not None and time.perf_counter() - state.touched_at > DEBOUNCE_S:
         clicked, state.touched_at = state.touched_at, None
@@ -271,6 +271,11 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, UnderpaintError):
         return str(error)
     return f"Unexpected error, {type(error).__name__}: {error}. The console has the details"
+
+
+def _view_of(scene: Any, current: Look) -> View | None:
+    """What would be captured now, but for the objects, whose comings and goings Blender tells of."""
+    return scene_changes.view(scene, current.view.layer, lit=current.wants.beauty, things=current.view.things)
 
 
 def _make_stale(why: str) -> None:

@@ -24,6 +24,7 @@ class View:
     pixel_aspect: tuple[float, float]
     simplified: int | None  # the most subdivisions that Simplify leaves; None without it
     things: int  # a hash of the objects that are rendered, and how
+    rendering: int | None  # a hash of how the scene is rendered; None where it was not, beside its geometry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,11 @@ class Seen:
     lit: bool  # the scene was rendered with its lights, too
 
 
-def view(scene: Any, layer: str, things: int | None = None) -> View | None:
-    """What would be captured now; `things` where it is known, as it takes time with many objects."""
+def view(scene: Any, layer: str, *, lit: bool, things: int | None = None) -> View | None:
+    """What would be captured now; `things` where it is known, as it takes time with many objects.
+
+    `lit` is whether the scene is rendered with its lights, too.
+    """
     if scene.camera is None or layer not in scene.view_layers:
         return None
     return View(
@@ -46,12 +50,24 @@ def view(scene: Any, layer: str, things: int | None = None) -> View | None:
         pixel_aspect=(scene.render.pixel_aspect_x, scene.render.pixel_aspect_y),
         simplified=scene.render.simplify_subdivision_render if scene.render.use_simplify else None,
         things=_hash(scene.view_layers[layer]) if things is None else things,
+        rendering=_rendering(scene) if lit else None,
     )
 
 
 def _hash(layer: Any) -> int:
     things = tuple((thing.name_full, thing.hide_render) for thing in layer.objects)
     return hash((things, tuple(_flags(layer.layer_collection))))
+
+
+def _rendering(scene: Any) -> int:
+    render = scene.render
+    values = [
+        getattr(scene.cycles, item.identifier)
+        for item in scene.cycles.bl_rna.properties
+        if item.type in ("BOOLEAN", "INT", "FLOAT", "ENUM") and not getattr(item, "is_array", False)
+    ]
+    flags = (render.film_transparent, render.use_motion_blur, render.motion_blur_shutter)
+    return hash((*flags, *(tuple(value) if isinstance(value, set) else value for value in values)))
 
 
 def _flags(layer_collection: Any) -> Iterator[tuple[str, bool, bool]]:

@@ -127,6 +127,30 @@ def test_a_scene_that_has_changed_is_said_to_have(
     assert not inspector.is_true_of(scene, scene.view_layers[0])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "scene.cycles.samples = 7",
+        "scene.render.film_transparent = True",
+        "scene.world.color = (1, 0, 0)",
+        "scene.objects['Light'].data.energy = 1",
+    ],
+)
+def test_a_picture_of_the_scene_gets_old_with_its_light(scene: Any, fake_backend: Connection, change: str) -> None:
+    scene.cycles.samples = 1
+    for kind, old in (("DEPTH", False), ("TILE", True)):
+        scene.underpaint.controls.clear()
+        _add(scene, kind)
+        inspector.look(scene, scene.view_layers[0])
+        if old:
+            exec(change, {"scene": scene})
+        else:
+            scene.objects["Light"].data.energy = 50
+        bpy.context.view_layer.update()
+        inspector.turn()
+        assert bool(state.look.stale) is old
+
+
 def test_what_changes_no_geometry_leaves_the_look_true(scene: Any, fake_backend: Connection) -> None:
     _add(scene, "SEGMENTATION")
     inspector.look(scene, scene.view_layers[0])
