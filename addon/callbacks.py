@@ -8,8 +8,8 @@ from typing import Any
 
 
 def is_usable_image(_self: Any, image: Any) -> bool:
-    """Images with pixels of their own; the Render Result has none to read."""
-    return image.source in {"FILE", "GENERATED", "MOVIE", "SEQUENCE", "TILED"}
+    """Images with pixels of their own; the Render Result has none to read, and a movie those of no certain frame."""
+    return image.source in {"FILE", "GENERATED", "TILED"}
 
 
 def search_ade20k(_self: Any, _context: Any, typed: str) -> list[str]:

@@ -93,7 +93,7 @@ def cryptomatte(name: str) -> int:
 
     As in Psyop's Cryptomatte specification 1.2.0.
     """
-    value = murmur3(name.encode())
+    value = murmur3(name.encode("utf-8", "surrogateescape"))  # the bytes that Blender keeps
     exponent = value >> 23 & 255
     return value ^ 1 << 23 if exponent in (0, 255) else value
 

@@ -207,11 +207,11 @@ def editor(context: Any) -> Any:
 
 def _image_with(ref: arrays.ArrayRef) -> Any:
     """The datablock whose pixels are a request's blob; None when it has changed or is gone."""
-    from .pixels import pixels_of
+    from .pixels import pixels_of, problem_of
 
     height, width = ref.shape[:2]
     for image in bpy.data.images:
-        if tuple(image.size) != (width, height) or image.channels < 3:
+        if tuple(image.size) != (width, height) or image.channels < 3 or problem_of(image):
             continue
         pixels = pixels_of(image)
         if arrays.digest(arrays.encode(pixels)) == ref.sha256:

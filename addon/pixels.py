@@ -36,6 +36,10 @@ def brightness_of(image: Any) -> UInt8Array:
 
 def problem_of(image: Any) -> str:
     """Why an image can't be read, for a panel, which is drawn too often to read it; "" where nothing is known."""
+    if image.source in ("MOVIE", "SEQUENCE"):  # its pixels are those of whatever frame an editor showed last, or none
+        return (
+            f'"{image.name}" is a movie or an image sequence, which can\'t be read frame by frame: choose a still image'
+        )
     if not image.size[0] or not image.size[1]:
         return f'Blender has no pixels of "{image.name}": is its file where it was?'
     return ""

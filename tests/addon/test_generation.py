@@ -173,6 +173,18 @@ def test_an_image_without_its_file_is_named(scene: Any) -> None:
         pixels_of(image)
 
 
+@pytest.mark.parametrize("source", ["SEQUENCE", "MOVIE"])
+def test_moving_images_are_refused(scene: Any, source: str) -> None:
+    image = bpy.data.images.new("Walk", 4, 2)
+    image.source = source
+    assert not callbacks.is_usable_image(None, image)
+    with pytest.raises(InvalidArray, match="choose a still image"):
+        pixels_of(image)
+    item = scene.underpaint.controls.add()
+    item.image = image  # as a script may, or a file from before
+    assert "choose a still image" in controls.problem_of(item)
+
+
 @pytest.mark.parametrize("kind", [kind for kind, *_ in KINDS])
 def test_a_scene_gives_every_kind_its_source(scene: Any, kind: str) -> None:
     item = scene.underpaint.controls.add()
