@@ -49,7 +49,7 @@ def draw_lines(kinds: UInt8Array, rule: LineConvention, options: LineOptions) ->
         case LineStyle.SOFT:
             grey = _soft(kinds, width_px, rule.lightest, levels)
         case LineStyle.THICK:
-            grey = _thick(kinds, width_px)
+            grey = _thick(kinds, width_px, scale)
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
@@ -61,14 +61,23 @@ def _soft(kinds: UInt8Array, width_px: float, lightest: float, levels: int) -> U
     return in_levels(grey, levels) if levels else grey
 
 
-def _thick(kinds: UInt8Array, width_px: float) -> UInt8Array:
-    """Strokes as wide as a marker's. Lines between which there is no room for black are drawn as one."""
-    near = round(_ROOM * width_px)
-    if near > 1:
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (near, near))
-        kinds = thin(np.asarray(cv2.dilate((kinds > 0).astype(np.uint8), kernel), np.uint8))
-        kinds = without_spurs(kinds, near)
-    wide = strokes(trace(kinds), kinds.shape, width_px=width_px, lightest=1.0, evenness=_LOOSE)
+def _thick(kinds: UInt8Array, width_px: float, scale: float) -> UInt8Array:
+    """Strokes as wide as a marker's. Lines between which there is no room for black are drawn as one.
+
+    They are drawn at about the reference size and enlarged before they become black and white.
+    """
+    height, width = kinds.shape
+    times = max(1, int(scale))
+    on = (kinds > 0).astype(np.uint8)
+    if times > 1:
+        size = (max(1, width // times), max(1, height // times))
+        on = (np.asarray(cv2.resize(on * 255.0, size, interpolation=cv2.INTER_AREA)) > 0).astype(np.uint8)
+        width_px /= times
+    near = max(1, round(_ROOM * width_px))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (near, near))
+    middle = without_spurs(thin(np.asarray(cv2.dilate(on, kernel), np.uint8)), near)
+    wide = strokes(trace(middle), middle.shape, width_px=width_px, lightest=1.0, evenness=_LOOSE)
     # rounds what ends and crosses, as the blur and the threshold of the annotator do
-    blurred = np.asarray(cv2.GaussianBlur(wide, (0, 0), max(width_px / 4, 0.5)))
-    return np.where(blurred > 127, np.uint8(255), np.uint8(0))
+    blurred = cv2.GaussianBlur(wide, (0, 0), max(width_px / 4, 0.5))
+    enlarged = np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_CUBIC))
+    return np.where(enlarged > 127, np.uint8(255), np.uint8(0))

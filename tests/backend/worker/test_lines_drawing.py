@@ -100,10 +100,11 @@ def test_softedge_fades_without_levels() -> None:
     assert len(np.unique(drawn(room(256), ControlKind.SOFTEDGE, levels=0))) > 100
 
 
-def test_scribbles_are_wide_black_or_white() -> None:
-    seen = room(512)
+@pytest.mark.parametrize("side", [512, 1024])
+def test_scribbles_are_wide_black_or_white(side: int) -> None:
+    seen = room(side)
     assert set(np.unique(drawn(seen, ControlKind.SCRIBBLE))) == {0, 255}
-    assert 4 <= stroke_width(seen, ControlKind.SCRIBBLE) <= 12
+    assert 4 <= stroke_width(seen, ControlKind.SCRIBBLE) * 512 / side <= 12
 
 
 @pytest.mark.parametrize("kind", [ControlKind.LINEART, ControlKind.LINEART_ANIME, ControlKind.SCRIBBLE])
