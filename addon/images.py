@@ -5,7 +5,7 @@ For the main thread only.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..protocol.jobs import Phase, Timing
 from ..protocol.request import Control, GenerateRequest
 from ..protocol.sources import InpaintPass, Photo, PicturePass, PosePass, ReadyMap, SegmentationPass
 from . import camera as cameras
-from . import openpose_text, option_values, passes, png, properties
+from . import openpose_text, option_values, passes, pixels, png, properties
 
 REQUEST = "underpaint_request"  # the GenerateRequest as JSON
 _TIMINGS = "underpaint_timings"  # [[phase, milliseconds], ...] as JSON
@@ -122,8 +122,8 @@ def details_of(image: Any) -> Details:
 def restore(image: Any, scene: Any) -> list[str]:
     """Put the settings that made a result back into a scene, the frame's size included.
 
-    The controls whose image has changed or is gone are switched off; their names are returned. On an error (as in
-    `request_of`, or a seed that Blender's integers can't hold) the scene is unchanged.
+    The controls whose image or mask has changed or is gone are switched off; their names are returned. On an
+    error (as in `request_of`, or a seed that Blender's integers can't hold) the scene is unchanged.
     """
     request = request_of(image)
     if request.seed > _BLENDER_INT_MAX:
@@ -168,6 +168,8 @@ def _restore_control(item: Any, control: Control, size: Extent) -> list[str]:
             item.image_is = "MAP"
         if item.image is None and isinstance(source, (Photo, ReadyMap)):
             item.enabled = False
+    if isinstance(source, InpaintPass) and not _restore_mask(item, source.mask):
+        item.enabled = False
     if isinstance(source, PosePass):
         item.pose_text = openpose_text.text_with(bpy.data.texts, source.people, size)
     if isinstance(source, SegmentationPass):
@@ -175,6 +177,18 @@ def _restore_control(item: Any, control: Control, size: Extent) -> list[str]:
     if control.options is not None:
         option_values.write(item, control.options)
     return [] if item.enabled else [item.name]
+
+
+def _restore_mask(item: Any, mask: arrays.ArrayRef) -> bool:
+    """Find the image that a mask came from; of objects that were one nothing is kept."""
+    if item.image is not None and item.image.channels == 4:
+        item.mask_from = "ALPHA"
+        if _digest(255 - pixels.alpha_of(item.image)) == mask.sha256:
+            return True
+    item.mask_from, item.mask_image = "IMAGE", _image_with(mask, pixels.brightness_of)
+    if item.mask_image is None:
+        item.mask_from = "OBJECTS"
+    return item.mask_image is not None
 
 
 def set_size(scene: Any, size: Extent) -> None:
@@ -205,18 +219,19 @@ def editor(context: Any) -> Any:
     return None
 
 
-def _image_with(ref: arrays.ArrayRef) -> Any:
-    """The datablock whose pixels are a request's blob; None when it has changed or is gone."""
-    from .pixels import pixels_of, problem_of
-
+def _image_with(ref: arrays.ArrayRef, read: Callable[[Any], UInt8Array] = pixels.pixels_of) -> Any:
+    """The datablock of which `read` gives a request's blob; None when it has changed or is gone."""
     height, width = ref.shape[:2]
     for image in bpy.data.images:
-        if tuple(image.size) != (width, height) or image.channels < 3 or problem_of(image):
+        if tuple(image.size) != (width, height) or image.channels < 3 or pixels.problem_of(image):
             continue
-        pixels = pixels_of(image)
-        if arrays.digest(arrays.encode(pixels)) == ref.sha256:
+        if _digest(read(image)) == ref.sha256:
             return image
     return None
+
+
+def _digest(array: UInt8Array) -> str:
+    return arrays.digest(arrays.encode(array))
 
 
 def _name_for(request: GenerateRequest) -> str:

@@ -14,7 +14,7 @@ from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import Phase, Timing
 from underpaint.protocol.options import PictureOptions, SegmentationOptions, SegmentColours
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest, Scheduler
-from underpaint.protocol.sources import Detector, Photo, PicturePass, PosePass, ReadyMap, SegmentationPass
+from underpaint.protocol.sources import Detector, InpaintPass, Photo, PicturePass, PosePass, ReadyMap, SegmentationPass
 
 
 def _picture(width: int = 40, height: int = 24, seed: int = 0) -> np.ndarray:
@@ -133,6 +133,37 @@ def test_restoring_brings_options_back_and_switches_off_what_lost_its_image(scen
     assert (segmentation.segmentation.colours, segmentation.segmentation.background) == ("RANDOM", "sky")
     assert (soft.detector, soft.enabled, tile.image_is, tile.enabled) == ("TEED", False, "MAP", False)
     assert (blur.enabled, blur.picture.use_blur_px, blur.picture.blur_px) == (True, True, 3.0)
+
+
+@pytest.mark.parametrize("way", ["ALPHA", "IMAGE", "OBJECTS"])
+def test_restoring_finds_an_inpaint_s_mask_or_says_that_it_is_gone(scene: Any, way: str) -> None:
+    photo, mask = bpy.data.images.new("photo", 40, 24, alpha=True), bpy.data.images.new("mask", 40, 24)
+    photo.pixels = [0.5, 0.25, 1.0, 0.0] * (40 * 12) + [1.0] * (4 * 40 * 12)
+    mask.pixels = [1.0] * (4 * 40 * 4) + [0.0, 0.0, 0.0, 1.0] * (40 * 20)
+    bpy.ops.underpaint.control_add(kind="INPAINT")
+    item = scene.underpaint.controls[0]
+    item.image, item.mask_from, item.mask_image = photo, way, mask if way == "IMAGE" else None
+    kept: np.ndarray = np.zeros((24, 40), np.uint8)
+    if way == "OBJECTS":
+        item.mask_object = scene.objects["Cube"]
+    else:
+        settings = Settings.from_scene(scene)
+        assert settings.controls[0].mask is not None
+        kept = settings.controls[0].mask
+    source = InpaintPass(
+        **{name: _ref(values) for name, values in (("image", generation.pixels_of(photo)), ("mask", kept))}
+    )
+    request = _request(controls=(Control(kind=ControlKind.INPAINT, source=source),))
+    lost = images.restore(images.new_result(_picture(), request), scene)
+    (item,) = scene.underpaint.controls
+    assert lost == (["Inpaint"] if way == "OBJECTS" else [])
+    assert (item.image, item.mask_from, item.enabled) == (photo, way, way != "OBJECTS")
+    if way == "IMAGE":
+        assert item.mask_image == mask
+
+
+def _ref(values: np.ndarray) -> arrays.ArrayRef:
+    return arrays.reference(values, arrays.encode(values))
 
 
 def test_restoring_leaves_a_frame_of_the_right_size_alone(scene: Any) -> None:
