@@ -14,7 +14,7 @@ def pixels_of(image: Any) -> UInt8Array:
     if image.channels < 3:
         raise InvalidArray(reason=f'"{image.name}" has no colours')
     values = values[..., :3]
-    if image.is_float:  # float images hold scene-linear values, byte images their bytes / 255
+    if image.is_float and not image.colorspace_settings.is_data:  # scene-linear; byte images hold their bytes / 255
         values = np.where(values <= 0.0031308, values * 12.92, 1.055 * np.abs(values) ** (1 / 2.4) - 0.055)
     return _bytes(values)
 

@@ -164,6 +164,9 @@ def test_a_float_image_is_encoded_for_display(scene: Any) -> None:
     image = bpy.data.images.new("Linear", 2, 2, float_buffer=True)
     image.pixels = (0.2158605, 0.0, 7.0, 1.0) * 4
     np.testing.assert_array_equal(pixels_of(image)[0, 0], (128, 0, 255))
+    data = bpy.data.images.new("Data", 2, 2, float_buffer=True, is_data=True)  # as a control map out of an EXR file
+    data.pixels = image.pixels[:]
+    np.testing.assert_array_equal(pixels_of(data)[0, 0], (55, 0, 255))
 
 
 def test_an_image_without_its_file_is_named(scene: Any) -> None:
