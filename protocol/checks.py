@@ -141,7 +141,9 @@ def check(request: Request) -> None:
         if request.camera is not None:
             _check_camera(request.camera, "camera")
     else:
-        _require(bool(request.controls), "control maps were asked for, and there are no controls")
+        _require(
+            bool(request.controls), "control maps were asked for, and there are no controls: switch one on, or add one"
+        )
     for number, control in enumerate(request.controls):
         _check_control(control, request.size, f"control {number + 1} ({control.kind})")
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from ....protocol.arrays import Float32Array, UInt8Array
+from ....protocol.errors import InvalidRequest
 from ....protocol.geometry import Extent
 from ....protocol.options import PictureOptions
 from .fitting import fit
@@ -20,8 +21,14 @@ def inpaint_map(
     (height, width, 3), uint8; float32 in 0..1 where the masked value is below 0, which 8 bits can't hold.
     `mask` is (height, width) uint8 and as large as `image`; after fitting, its middle grey is the border.
     It grows by `options.grow_px` pixels of the control image in every direction, or shrinks.
+    Raises InvalidRequest where nothing is left of it: the net would be told to keep the whole picture.
     """
     painted = grown(_fit_mask(mask, extent), options.grow_px)
+    if not painted.any():
+        raise InvalidRequest(
+            reason="the inpaint control's mask is empty, so nothing would be painted anew. Let the camera see what is "
+            "to be painted, choose another mask, or shrink it less"
+        )
     picture = fit(image, extent)
     if convention.masked < 0:
         tensor = picture.astype(np.float32) / np.float32(255)

@@ -179,6 +179,12 @@ def test_the_mask_grows_and_shrinks_by_pixels() -> None:
     assert grown(np.ones((4, 4), bool), -2).all()  # the picture's own border is none of the mask's
 
 
+@pytest.mark.parametrize(("mask", "grow_px"), [(np.zeros((64, 96), np.uint8), 50), (_hole(), -10)])
+def test_a_mask_of_nothing_is_refused(mask: UInt8Array, grow_px: int) -> None:
+    with pytest.raises(InvalidRequest, match="mask is empty"):
+        inpaint_map(_noise(), mask, _SIZE, InpaintConvention(masked=-1.0), PictureOptions(grow_px=grow_px))
+
+
 def test_mask_and_picture_of_another_size_are_fitted_together() -> None:
     picture, mask = np.full((32, 48, 3), 200, np.uint8), np.zeros((32, 48), np.uint8)
     mask[:, 24:] = 255
