@@ -115,6 +115,7 @@ def _snapshot(
             reason=f"it is not in the Hugging Face cache, and {forbidden}. Allow the download, or put the "
             f"diffusers folder at {models / hub_id}",
         )
+    # Plain names are there or not; a pattern is never a file, and so asks for the whole.
     if cached is not None and (_has_weights(cached) or all((cached / file).is_file() for file in files)):
         return cached
     announce(f"Downloading {hub_id}")
