@@ -65,8 +65,8 @@ def capture(
     stays: the last of its slots is used. Render regions are left out. `read` is called with the depsgraph
     as it is rendered (modifiers at their render levels); what it raises is raised here.
 
-    Raises NoCamera, PanoramicCamera, ReversedClip, BrokenCamera, StereoRender, InvalidSize, UnmappedRig, or
-    NothingRendered; JobCancelled where the user stops the render.
+    Raises NoCamera, PanoramicCamera, ReversedClip, BrokenCamera, StereoRender, InvalidSize, UnmappedRig,
+    NothingRendered, or SceneError for a frame that Blender hasn't; JobCancelled where the user stops the render.
     """
     if extent is not None:
         check_size(extent)  # Blender's own fields would take the nearest that they can hold
@@ -74,7 +74,7 @@ def capture(
     copy = scene.copy()
     try:
         if frame is not None:
-            copy.frame_current, copy.frame_subframe = math.floor(frame), frame - math.floor(frame)
+            _set_frame(copy, frame)
         if camera is not None:
             copy.camera = camera
             copy.timeline_markers.clear()  # a marker's camera would win
@@ -151,6 +151,17 @@ def _fulfilled(copy: Any, order: Order) -> Order:
     if order.result is None and order.beauty is None:  # the engine stops without a word where the user stops it
         raise JobCancelled() if "CANCELLED" in state else NothingRendered()
     return order
+
+
+def _set_frame(copy: Any, frame: float) -> None:
+    whole = math.floor(frame) if math.isfinite(frame) else None
+    if whole is not None and abs(whole) < 2**31:
+        copy.frame_current, copy.frame_subframe = whole, frame - whole  # Blender takes the nearest that it has
+    if copy.frame_current != whole:
+        raise SceneError(
+            reason=f"Blender has no frame {frame:g}. It counts from 0, or from below 0 with "
+            "Preferences > Animation > Allow Negative Frames."
+        )
 
 
 @contextlib.contextmanager

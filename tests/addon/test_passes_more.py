@@ -23,6 +23,7 @@ from underpaint.protocol.errors import (
     NothingInView,
     NothingRendered,
     ReversedClip,
+    SceneError,
 )
 from underpaint.protocol.geometry import Extent
 
@@ -97,6 +98,13 @@ def test_another_frame_leaves_the_current_one(above: Any) -> None:
     assert cube.location == place.translation
     above.frame_set(15, subframe=0.5)
     assert_same(later, capture(above, wants=ALL))
+
+
+@pytest.mark.parametrize("frame", [-1, -0.5, 1e12, NAN, INFINITE])
+def test_a_frame_that_blender_has_not_is_refused(above: Any, frame: float) -> None:
+    with pytest.raises(SceneError, match="has no frame"):
+        capture(above, frame=frame)
+    assert len(bpy.data.scenes) == 1
 
 
 def test_a_marker_binds_its_camera_at_another_frame(above: Any) -> None:
