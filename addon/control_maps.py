@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..protocol import client
+from ..protocol import client, exr
 from ..protocol.arrays import AnyArray, ArrayRef, Float32Array, UInt8Array
 from ..protocol.client import Connection
 from ..protocol.errors import BlobMissing
 from ..protocol.events import Event
 from ..protocol.request import ControlKind
-from . import exr, png
+from . import png
 from .capture import Capture
 from .generation import Settings, maps_request, of_job
 from .kinds import label_of
@@ -120,7 +120,7 @@ def save(maps: Iterable[ControlMap], folder: Path, file_format: FileFormat, *, f
         if file_format is FileFormat.PNG:
             path.write_bytes(png.encoded(item.bytes()))
         else:
-            path.write_bytes(exr.encoded(item.floats()))
+            path.write_bytes(exr.encoded(item.values))
         written.append(path)
     return written
 

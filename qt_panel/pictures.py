@@ -6,11 +6,10 @@ import numpy as np
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, QSaveFile, QSize
 from PySide6.QtGui import QImage, QImageReader, QImageWriter
 
-from ..protocol import wire
+from ..protocol import exr, wire
 from ..protocol.arrays import AnyArray, UInt8Array
 from ..protocol.errors import UnderpaintError
 from ..protocol.request import GenerateRequest, Request
-from .exr import exr_bytes
 from .form import Picture
 
 REQUEST_KEY = "underpaint_request"
@@ -112,7 +111,7 @@ def save(path: Path, pixels: AnyArray, request: Request | None) -> None:
     As OpenEXR where the name says so, which holds a control map's numbers as the net gets them; else as PNG.
     """
     if path.suffix.lower() == ".exr":
-        data = QByteArray(exr_bytes(pixels))
+        data = QByteArray(exr.encoded(pixels))
     elif pixels.dtype == np.uint8:
         data = png_bytes(pixels, request)
     else:

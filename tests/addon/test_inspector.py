@@ -8,9 +8,10 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from underpaint.addon import api, callbacks, control_maps, exr, generation, images, inspector, map_images
+from underpaint.addon import api, callbacks, control_maps, generation, images, inspector, map_images
 from underpaint.addon.generation import ControlSettings
 from underpaint.addon.inspector import state
+from underpaint.protocol import exr
 from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import SceneError
 from underpaint.protocol.options import DepthOptions

@@ -111,7 +111,7 @@ def test_an_inpaint_map_is_shown_and_saved_with_its_numbers(qtbot: QtBot, window
     assert found.dtype == np.float32
     assert (found[20:44, 20:44] == -1).all()
     window.save(tmp_path / "hole.exr")
-    assert (tmp_path / "hole.exr").stat().st_size > found.nbytes
+    assert (tmp_path / "hole.exr").stat().st_size > 1000
     window.save(tmp_path / "hole.png")
     assert not (tmp_path / "hole.png").exists()
     assert any(".exr" in notice.text for notice in window.messages.notices)

@@ -1,6 +1,7 @@
-"""An array as an OpenEXR file, in any thread, its numbers untouched.
+"""Control maps as OpenEXR files, their numbers untouched, for the add-on and the panel alike. Only bytes, no files.
 
-Blender's own writer applies the colour management of the image and of the scene.
+Blender's own writer applies the colour management of the image and of the scene, and needs the main thread;
+other libraries have no place in an extension.
 """
 
 import struct
@@ -8,16 +9,22 @@ import zlib
 
 import numpy as np
 
-from ..protocol.arrays import Float32Array
+from .arrays import AnyArray
 
 _MAGIC, _VERSION = 20000630, 2  # a single part of scan lines
 _ZIP, _FLOAT, _LINES = 3, 2, 16  # compression, pixel type, scan lines in a block
 _LEVEL = 4
 
 
-def encoded(values: Float32Array) -> bytes:
-    """The file of (height, width, 3) float32 RGB, row 0 at the top, with 32-bit channels."""
-    height, width, _ = values.shape
+def encoded(control_map: AnyArray) -> bytes:
+    """The file of a map (height, width, 3), RGB, row 0 at the top: 32-bit floats, of bytes value / 255.
+
+    No colour space is said: the numbers are data, and no light.
+    """
+    height, width, _ = control_map.shape
+    values = control_map.astype(np.float32)
+    if control_map.dtype == np.uint8:
+        values /= 255
     header = struct.pack("<2I", _MAGIC, _VERSION) + _header(width, height)
     # a line holds its channels one after the other, in alphabetical order
     lines = np.ascontiguousarray(values[..., ::-1].transpose(0, 2, 1), dtype="<f4")

@@ -1,6 +1,6 @@
 """Control maps as files: PNG with the same bytes, OpenEXR for what PNG can't hold.
 
-That others read these OpenEXR files to the bit is tested with Blender, in tests/addon/test_panel_exr_files.py.
+That others read these OpenEXR files to the bit is tested with Blender, in tests/addon/test_exr_in_blender.py.
 """
 
 from pathlib import Path
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtGui import QImage
+from underpaint.protocol import exr
 from underpaint.qt_panel import pictures
-from underpaint.qt_panel.exr import exr_bytes
 
 
 def test_the_name_says_which_format(tmp_path: Path) -> None:
     values = np.full((4, 6, 3), -1, np.float32)
     pictures.save(tmp_path / "map.EXR", values, None)
-    assert (tmp_path / "map.EXR").read_bytes() == exr_bytes(values)
+    assert (tmp_path / "map.EXR").read_bytes() == exr.encoded(values)
 
 
 def test_a_png_has_the_map_s_own_bytes(tmp_path: Path) -> None:
