@@ -46,6 +46,10 @@ orders: dict[str, Order] = {}
 """By the temporary scene's name; filled and emptied by `capture` and read by the engine during its render."""
 
 
+around: list[Callable[[], contextlib.AbstractContextManager[None]]] = []
+"""Entered while a capture makes a scene and takes it away again, of which Blender tells as of the user's changes."""
+
+
 def capture(
     scene: Any,
     view_layer: Any = None,
@@ -71,28 +75,26 @@ def capture(
     if extent is not None:
         check_size(extent)  # Blender's own fields would take the nearest that they can hold
     layer = _layer_name(scene, view_layer)
-    copy = scene.copy()
     try:
-        if frame is not None:
-            _set_frame(copy, frame)
-        if camera is not None:
-            copy.camera = camera
-            copy.timeline_markers.clear()  # a marker's camera would win
-        if extent is not None:
-            copy.render.resolution_x, copy.render.resolution_y = extent.width, extent.height
-            copy.render.resolution_percentage = 100
-        check(copy)
-        _only_geometry(copy, layer)
-        picture = None
-        if wants.beauty:
-            began = time.perf_counter()
-            picture = _fulfilled(copy, Order(people=People.LEFT_OUT, wants=wants)).beauty
-            beauty_ms = (time.perf_counter() - began) * 1e3
-        result = _fulfilled(copy, Order(people=people, wants=replace(wants, beauty=False), read=read)).result
+        with _copied(scene) as copy:
+            if frame is not None:
+                _set_frame(copy, frame)
+            if camera is not None:
+                copy.camera = camera
+                copy.timeline_markers.clear()  # a marker's camera would win
+            if extent is not None:
+                copy.render.resolution_x, copy.render.resolution_y = extent.width, extent.height
+                copy.render.resolution_percentage = 100
+            check(copy)
+            _only_geometry(copy, layer)
+            picture = None
+            if wants.beauty:
+                began = time.perf_counter()
+                picture = _fulfilled(copy, Order(people=People.LEFT_OUT, wants=wants)).beauty
+                beauty_ms = (time.perf_counter() - began) * 1e3
+            result = _fulfilled(copy, Order(people=people, wants=replace(wants, beauty=False), read=read)).result
     except NoCamera as error:  # that of the copy
         raise NoCamera(scene=scene.name) from error
-    finally:
-        bpy.data.scenes.remove(copy)
     assert result is not None
     if picture is not None:
         result = replace(result, beauty=picture, capture_ms=result.capture_ms + beauty_ms)
@@ -131,6 +133,18 @@ def depth_range(
     if far_m < near_m:
         raise NothingInView()
     return (near_m, far_m) if near_m < far_m else (near_m * 0.999, far_m * 1.001)
+
+
+@contextlib.contextmanager
+def _copied(scene: Any) -> Iterator[Any]:
+    with contextlib.ExitStack() as stack:
+        for enter in around:
+            stack.enter_context(enter())
+        copy = scene.copy()
+        try:
+            yield copy
+        finally:
+            bpy.data.scenes.remove(copy)
 
 
 def _fulfilled(copy: Any, order: Order) -> Order:

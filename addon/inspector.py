@@ -18,6 +18,7 @@ from bpy.app.handlers import persistent
 from ..protocol import client
 from ..protocol.errors import JobCancelled, SceneError, UnderpaintError
 from . import backend_state, control_maps, map_images, scene_changes
+from . import capture as captures
 from .capture import People, Wants, capture
 from .control_maps import ControlMap, Sent
 from .generation import Settings
@@ -285,8 +286,28 @@ def _make_stale(why: str) -> None:
 
 
 @contextmanager
+def _unnoticed() -> Iterator[None]:
+    """Take no notice of what any capture changes: it makes a scene and takes it away again."""
+    _hear_all()  # of the user's
+    before, state.quiet = state.quiet, True
+    try:
+        yield
+        _hear_all()
+    finally:
+        state.quiet = before
+
+
+def _hear_all() -> None:
+    """Have Blender tell now what it would tell with the next update."""
+    scene = None if state.look is None or state.look.stale else bpy.data.scenes.get(state.look.scene)
+    layer = None if scene is None else scene.view_layers.get(state.look.view.layer)
+    if layer is not None:
+        layer.update()
+
+
+@contextmanager
 def _quietly(view_layer: Any) -> Iterator[None]:
-    """Take no notice of what a capture changes: it makes a scene and takes it away again."""
+    """Take no notice of what this capture changes, which is looked at when it is over."""
     state.quiet = True
     try:
         yield
@@ -303,11 +324,16 @@ def _after_update(scene: Any, depsgraph: Any) -> None:
     current = state.look
     if current is None or current.stale or state.quiet or scene.name != current.scene:
         return
-    seen = scene_changes.Seen(view=current.view, lit=current.wants.beauty)
-    things = (update.id.original for update in depsgraph.updates)
+    things = [update.id.original for update in depsgraph.updates]
+    rebuilt = any(isinstance(thing, bpy.types.Scene) for thing in things)
+    seen = scene_changes.Seen(view=current.view, lit=current.wants.beauty, rebuilt=rebuilt)
     ours = {thing for thing in things if state.expected.get(scene_changes.key(thing)) == scene_changes.place(thing)}
     state.expected.clear()
-    why = next(filter(None, (scene_changes.change(update, seen, ours) for update in depsgraph.updates)), "")
+    reasons = (
+        scene_changes.change(update, seen, ours) or scene_changes.renamed(update, scene, seen)
+        for update in depsgraph.updates
+    )
+    why = next(filter(None, reasons), "")
     if why:
         _make_stale(why)
 
@@ -347,6 +373,7 @@ _HANDLERS = (
 
 
 def register() -> None:
+    captures.around.append(_unnoticed)
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).append(handler)
     if not bpy.app.background:
@@ -360,6 +387,8 @@ def unregister() -> None:
         job.join(_EXIT_WAIT_S)
     if bpy.app.timers.is_registered(_timer):
         bpy.app.timers.unregister(_timer)
+    if _unnoticed in captures.around:
+        captures.around.remove(_unnoticed)
     for name, handler in _HANDLERS:
         handlers = getattr(bpy.app.handlers, name)
         if handler in handlers:

@@ -33,6 +33,7 @@ class Seen:
 
     view: View
     lit: bool  # the scene was rendered with its lights, too
+    rebuilt: bool  # Blender has put its dependencies together anew, for which it tells of every object's shading
 
 
 def view(scene: Any, layer: str, *, lit: bool, things: int | None = None) -> View | None:
@@ -55,7 +56,9 @@ def view(scene: Any, layer: str, *, lit: bool, things: int | None = None) -> Vie
 
 
 def _hash(layer: Any) -> int:
-    things = tuple((thing.name_full, thing.hide_render) for thing in layer.objects)
+    things = tuple(
+        (thing.name_full, thing.hide_render, thing.visible_camera, thing.is_holdout) for thing in layer.objects
+    )
     return hash((things, tuple(_flags(layer.layer_collection))))
 
 
@@ -84,9 +87,7 @@ def change(update: Any, seen: Seen, ours: set[Any]) -> str:
     thing = update.id.original
     kind = type(thing).__name__
     if isinstance(thing, bpy.types.Scene):  # its own settings are compared by `view`
-        layer = thing.view_layers.get(seen.view.layer)
-        gone = layer is not None and _hash(layer) != seen.view.things
-        return "Objects have come, gone, or been hidden or held out" if gone else ""
+        return _objects_changed(thing, seen)
     if ours and (
         thing in ours
         or thing in {getattr(it, "data", None) for it in ours}
@@ -97,9 +98,23 @@ def change(update: Any, seen: Seen, ours: set[Any]) -> str:
     lit = kind.endswith(_LIT) or (kind == "Object" and thing.type in ("LIGHT", "LIGHT_PROBE", "SPEAKER"))
     if kind.startswith(_UNSEEN) or (lit and not seen.lit):
         return ""
-    if not (update.is_updated_geometry or update.is_updated_transform or update.is_updated_shading):
+    shading = update.is_updated_shading and not (seen.rebuilt and kind == "Object")
+    if not (update.is_updated_geometry or update.is_updated_transform or shading):
         return ""
     return "The camera has changed" if thing.name_full == seen.view.camera else f'"{thing.name}" has changed'
+
+
+def _objects_changed(scene: Any, seen: Seen) -> str:
+    layer = scene.view_layers.get(seen.view.layer)
+    changed = layer is not None and _hash(layer) != seen.view.things
+    return "Objects have come, gone, or been renamed, hidden or held out" if changed else ""
+
+
+def renamed(update: Any, scene: Any, seen: Seen) -> str:
+    """Whether an object has another name, as `change` says it: classes and colours go by names."""
+    flagged = update.is_updated_geometry or update.is_updated_transform or update.is_updated_shading
+    told = not flagged and isinstance(update.id.original, bpy.types.Object)
+    return _objects_changed(scene, seen) if told else ""
 
 
 def place(thing: Any) -> tuple[float, ...]:

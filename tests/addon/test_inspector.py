@@ -110,6 +110,10 @@ def test_what_a_capture_lacks_is_said_and_not_guessed(scene: Any, backend: Conne
         ("scene.objects['Cube'].data.vertices[0].co.x = 3; scene.objects['Cube'].data.update()", "Cube"),
         ("bpy.data.objects.remove(scene.objects['Cube'])", "gone"),
         ("scene.objects['Cube'].hide_render = True", "hidden"),
+        ("scene.objects['Cube'].name = 'Chair'", "renamed"),  # classes and colours go by names
+        ("scene.objects['Cube'].visible_camera = False", "Cube"),
+        ("scene.objects['Cube'].is_holdout = True", "held out"),
+        ("scene.objects['Cube'].active_material = bpy.data.materials.new('Other')", "Cube"),
         ("scene.view_layers[0].layer_collection.children[0].holdout = True", "held out"),
         ("scene.view_layers[0].layer_collection.children[0].indirect_only = True", "held out"),
         ("scene.render.use_simplify = True; scene.render.simplify_subdivision_render = 0", "settings"),
@@ -169,6 +173,27 @@ def test_what_changes_no_geometry_leaves_the_look_true(scene: Any, fake_backend:
     scene.objects["Cube"].location.x = 1
     bpy.context.view_layer.update()
     assert state.look.stale != ""
+
+
+def test_other_captures_and_renders_leave_the_look_true(scene: Any, backend: Connection, tmp_path: Path) -> None:
+    _add(scene, "DEPTH")
+    scene.underpaint.steps, scene.frame_end = 1, 2
+    bpy.ops.underpaint.preview_maps()
+    for work in (
+        bpy.ops.underpaint.lock_depth_to_frame,
+        bpy.ops.underpaint.lock_depth_over_range,
+        lambda: bpy.ops.underpaint.save_maps(directory=str(tmp_path)),
+        api.control_maps,
+        bpy.ops.underpaint.generate,
+        bpy.ops.render.render,
+    ):
+        work()
+        bpy.context.view_layer.update()
+        inspector.turn()
+        assert state.look.stale == ""
+    scene.objects["Cube"].location.x = 1  # not told yet
+    bpy.ops.underpaint.lock_depth_to_frame()
+    assert state.look.stale == '"Cube" has changed'
 
 
 def test_a_render_needs_the_look_no_more_and_another_file_closes_it(scene: Any, backend: Connection) -> None:
