@@ -113,7 +113,8 @@ def test_a_cube_at_the_top_right_is_at_the_top_right_of_every_map(
     cube.name = "Chair"  # which segmentation knows
     cube.location, cube.scale, cube.rotation_euler = (1.8, 0, 1.8), (0.5, 0.5, 0.5), (0.4, 0.3, 0.5)
     paint = bpy.data.materials.new("Paint")
-    paint.use_nodes = True
+    if bpy.app.version < (5, 0):
+        paint.use_nodes = True  # always so since 5.0, where setting it is deprecated
     paint.node_tree.nodes["Principled BSDF"].inputs["Emission Color"].default_value = (1, 0.1, 0.05, 1)
     paint.node_tree.nodes["Principled BSDF"].inputs["Emission Strength"].default_value = 1.0
     cube.data.materials[0] = paint
