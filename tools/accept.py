@@ -1,9 +1,10 @@
 """Run the acceptance tests of docs/conventions.md and print a line for each figure; 1 when any is missed.
 
-Columns: number, what was measured, its threshold, the figure, the Blender that gave it. The tests are those
-in tests/backend/acceptance (main environment) and tests/addon/acceptance (each Blender).
+Columns: number, what was measured, its threshold, the figure, the Blenders that gave it: the worst of theirs. The
+tests are those in tests/backend/acceptance (main environment) and tests/addon/acceptance (each Blender).
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -41,10 +42,19 @@ class Line:
     blender: str  # its version; empty for a figure that needs none
     passed: bool
 
-    def __str__(self) -> str:
-        sign = "<=" if self.better == "less" else ">="
-        figures = f"{sign} {self.threshold:<8g} {self.measured:<10.4g} {self.unit:<4}"
-        return f"{'ok  ' if self.passed else 'MISS'} {self.number:>2}  {self.what:<76} {figures} {self.blender or '-'}"
+    @property
+    def badness(self) -> float:
+        """Grows as the figure gets worse."""
+        return self.measured if self.better == "less" else -self.measured
+
+
+def row(lines: Sequence[Line]) -> str:
+    """The printed line of one figure, as every Blender gave it."""
+    worst = max(lines, key=lambda line: (not line.passed, line.badness))
+    sign = "<=" if worst.better == "less" else ">="
+    figures = f"{sign} {worst.threshold:<8g} {worst.measured:<10.4g} {worst.unit:<4}"
+    blenders = " ".join(line.blender.removesuffix(" LTS") for line in lines if line.blender)
+    return f"{'ok  ' if worst.passed else 'MISS'} {worst.number:>2}  {worst.what:<76} {figures} {blenders or '-'}"
 
 
 def main() -> int:
@@ -55,8 +65,8 @@ def main() -> int:
         ended = list(pool.map(_run, suites))
     lines = [line for _, _, found in ended for line in found]
     lines.sort(key=lambda line: (line.number, line.what, line.blender))
-    for line in lines:
-        print(line)
+    for _, same in itertools.groupby(lines, key=lambda line: (line.number, line.what)):
+        print(row(list(same)))
     lacking = _lacking(lines)
     for words in lacking:
         print(f"MISS {words}")

@@ -1,6 +1,7 @@
 """The table of acceptance figures: what is read, and what is found lacking."""
 
 import json
+from dataclasses import replace
 
 import accept
 from accept import Line
@@ -41,6 +42,15 @@ def test_a_report_is_read(tmp_path):
     entry = {"number": 7, "what": "reprojection", "measured": 0.0007, "threshold": 0.01, "better": "less"}
     report.write_text(json.dumps({**entry, "unit": "px", "blender": "5.0.1", "passed": True}) + "\n")
     (found,) = accept.read(report)
-    assert "ok    7  reprojection" in str(found)
-    assert "<= 0.01" in str(found)
+    assert "ok    7  reprojection" in accept.row([found])
+    assert "<= 0.01" in accept.row([found])
     assert list(accept.read(tmp_path / "absent.jsonl")) == []
+
+
+def test_a_row_shows_the_worst_of_the_blenders_and_a_miss_whatever_the_others_gave():
+    good, bad = line(7, VERSIONS[0]), replace(line(7, VERSIONS[2]), measured=0.7)
+    assert "0.7" in accept.row([good, bad])
+    assert accept.row([good, bad]).endswith("4.2.23 5.0.1")
+    assert accept.row([good, replace(bad, measured=float("nan"), passed=False)]).startswith("MISS")
+    high = [replace(entry, better="more") for entry in (good, bad)]
+    assert " 0.5 " in accept.row(high)
