@@ -97,6 +97,13 @@ def keep_near(depth: Any, context: Any) -> None:
     control_changed(depth, context)
 
 
+def keep_shades(lines: Any, context: Any) -> None:
+    """One shade of grey would be no line at all."""
+    if lines.levels == 1:
+        lines.levels = 2
+    control_changed(lines, context)
+
+
 def keep_end(control: Any, _context: Any) -> None:
     """A control can't stop before it starts."""
     if control.end < control.start:

@@ -109,6 +109,9 @@ class UNDERPAINT_OT_lock_depth_over_range(_OnDepthControl, bpy.types.Operator):
             self._clear(context)
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        except BaseException:  # as where the scene is deleted in another window
+            self._clear(context)
+            raise
         self._say(context)
         return {"RUNNING_MODAL"}
 

@@ -92,6 +92,9 @@ class UNDERPAINT_OT_preview_maps(_BesidesNoRender, bpy.types.Operator):
         seen = map_images.show(name, context)
         where = "" if seen or bpy.app.background else ". Open an Image Editor to see them"
         self.report({"INFO"}, f"{_count(len(state.look.maps))} in {state.shown_ms / 1e3:.2f} s{where}")
+        left_out = state.look.sent.capture.left_out
+        if left_out:
+            self.report({"WARNING"}, words.left_out(left_out))
         return {"FINISHED"}
 
     def _refuse(self, error: UnderpaintError) -> set[str]:
@@ -263,6 +266,9 @@ class UNDERPAINT_OT_save_maps_of_frames(_BesidesNoRender, bpy.types.Operator):
             paths = next(self._work, None)
         except (UnderpaintError, OSError) as error:
             return self._end(context, "ERROR", str(error), {"CANCELLED"})
+        except BaseException:  # as where the scene is deleted in another window
+            self._clear(context)
+            raise
         if paths is None:
             return self._end(context, "INFO", _saved(self._written, self._folder), {"FINISHED"})
         self._written += paths

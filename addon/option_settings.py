@@ -232,7 +232,7 @@ class UNDERPAINT_PG_lines(bpy.types.PropertyGroup):
         min=0,
         max=255,
         soft_max=16,
-        update=callbacks.control_changed,
+        update=callbacks.keep_shades,
     )
 
 

@@ -176,6 +176,13 @@ def test_an_image_without_its_file_is_named(scene: Any) -> None:
         pixels_of(image)
 
 
+def test_one_shade_of_grey_can_not_be_chosen(scene: Any) -> None:
+    item = scene.underpaint.controls.add()
+    for chosen, kept in ((1, 2), (0, 0), (5, 5)):
+        item.lines.levels = chosen
+        assert item.lines.levels == kept
+
+
 @pytest.mark.parametrize("source", ["SEQUENCE", "MOVIE"])
 def test_moving_images_are_refused(scene: Any, source: str) -> None:
     image = bpy.data.images.new("Walk", 4, 2)
