@@ -85,7 +85,17 @@ class MapPreviews(QObject):
         maps = job.result.control_maps
         self._presenter.choose_plate(maps[before if before < len(maps) else 0])
         for number, image in zip(self._rows, images, strict=True):
-            self.made.emit(number, image)
+            if self._is_there_still(number):
+                self.made.emit(number, image)
+
+    def _is_there_still(self, number: int) -> bool:
+        """Whether a row is the one whose map was asked for: it may have been removed in the meantime."""
+        asked = self._asked
+        now = self._next if self._soon.isActive() else asked
+        if asked is None or now is None or number >= len(now.controls):
+            return False
+        one, other = asked.controls[number], now.controls[number]
+        return one.kind is other.kind and one.image is other.image
 
     def _job(self, job_id: str) -> Job | None:
         row = self._presenter.table.row(job_id) if job_id else None

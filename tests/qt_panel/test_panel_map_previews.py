@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from panel_driver import WAIT_MS, Artefact, OpenWindow, blender_request, until_connected
+from PySide6.QtGui import QImage
 from pytestqt.qtbot import QtBot
 from underpaint.protocol import client
 from underpaint.protocol.arrays import AnyArray
@@ -93,6 +94,21 @@ def test_all_maps_follow_and_a_picture_that_is_looked_at_ends_it(qtbot: QtBot, w
     qtbot.wait(400)
     assert window.presenter.looked_at == "another"
     assert window.presenter.table.row(before) is not None
+
+
+def test_a_row_that_is_removed_meanwhile_leaves_its_map_to_no_other(qtbot: QtBot, window: Window) -> None:
+    made: list[tuple[ControlKind, tuple[int, ...]]] = []
+
+    def note(number: int, image: QImage) -> None:
+        kind = window.form_panel.controls.rows[number].kind()
+        made.append((kind, image.pixelColor(0, 0).getRgb()[:3]))
+
+    window.previews.made.connect(note)
+    window.previews.look(window.form_panel.form)
+    window.form_panel.controls.rows[0].removed.emit()
+    qtbot.waitUntil(lambda: len(made) >= 2, timeout=3 * WAIT_MS)
+    assert {kind for kind, _ in made} == {ControlKind.NORMAL, ControlKind.OPENPOSE}
+    assert {colour for kind, colour in made if kind is ControlKind.NORMAL} == {(128, 128, 255)}
 
 
 def test_an_inpaint_map_is_shown_and_saved_with_its_numbers(qtbot: QtBot, window: Window, tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def relative_nearness(
     near_m, far_m = _range(metres, encoding, options)
     fixed = options.near_m is not None or options.far_m is not None
     if not 0 < near_m < math.inf or (fixed and not near_m < far_m < math.inf):
-        raise InvalidRequest(reason=f"the depth range {near_m:g} m to {far_m:g} m is empty")
+        raise InvalidRequest(
+            reason=f"the depth range {near_m:g} m to {far_m:g} m is empty: its near end has to be nearer"
+        )
     if far_m - near_m <= _FLAT * far_m and not fixed:
         # A single plane that faces the camera has no range, only the renderer's rounding: all of it is nearest,
         # and what was left out of the range behind it is farthest.
