@@ -126,8 +126,9 @@ def restore(image: Any, scene: Any) -> list[str]:
     error (as in `request_of`, or a seed that Blender's integers can't hold) the scene is unchanged.
     """
     request = request_of(image)
-    if request.seed > _BLENDER_INT_MAX:
-        raise InvalidRequest(reason=f"its seed {request.seed} is larger than Blender's integers")
+    seed = max(request.seed, *(getattr(control.options, "seed", 0) for control in request.controls), 0)
+    if seed > _BLENDER_INT_MAX:
+        raise InvalidRequest(reason=f"its seed {seed} is larger than Blender's integers")
     settings = scene.underpaint
     settings.prompt = request.prompt
     settings.negative_prompt = request.negative_prompt

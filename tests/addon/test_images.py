@@ -166,6 +166,17 @@ def _ref(values: np.ndarray) -> arrays.ArrayRef:
     return arrays.reference(values, arrays.encode(values))
 
 
+def test_a_seed_of_an_option_that_blender_can_not_hold_leaves_the_scene_alone(scene: Any) -> None:
+    options = SegmentationOptions(seed=2**40)
+    ids = arrays.ArrayRef(sha256="1" * 64, shape=(24, 40), dtype=arrays.DType.INT32)
+    source = SegmentationPass(indices=ids, segments=())
+    request = _request(controls=(Control(kind=ControlKind.SEGMENTATION, source=source, options=options),))
+    bpy.ops.underpaint.control_add(kind="DEPTH")
+    with pytest.raises(InvalidRequest, match="larger than Blender's integers"):
+        images.restore(images.new_result(_picture(), request), scene)
+    assert [item.kind for item in scene.underpaint.controls] == ["DEPTH"]
+
+
 def test_restoring_leaves_a_frame_of_the_right_size_alone(scene: Any) -> None:
     scene.render.resolution_x, scene.render.resolution_y = 80, 48
     scene.render.resolution_percentage = 50
