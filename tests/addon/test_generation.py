@@ -1,18 +1,19 @@
 """From settings and a capture to a request; no backend."""
 
 import dataclasses
+import math
 from typing import Any
 
 import bpy
 import numpy as np
 import pytest
-from underpaint.addon import callbacks, controls, option_values
+from underpaint.addon import callbacks, controls, option_settings, option_values
 from underpaint.addon.capture import Capture, People, Wants
 from underpaint.addon.controls import ControlSettings, ImageIs
 from underpaint.addon.generation import Settings, build_request, maps_request, pixels_of
 from underpaint.addon.kinds import KINDS
 from underpaint.protocol.arrays import AnyArray, ArrayRef, encode, reference
-from underpaint.protocol.checks import SOURCES, check
+from underpaint.protocol.checks import OPTION_RANGES, SOURCES, check
 from underpaint.protocol.errors import InvalidArray, InvalidRequest, MissingControlImage, NoArmature
 from underpaint.protocol.geometry import Camera, Projection
 from underpaint.protocol.options import (
@@ -174,6 +175,16 @@ def test_an_image_without_its_file_is_named(scene: Any) -> None:
     image.source, image.filepath = "FILE", "//moved/away.png"
     with pytest.raises(InvalidArray, match='no pixels of "Sketch"'):
         pixels_of(image)
+
+
+def test_whatever_a_setting_can_be_is_accepted(scene: Any) -> None:
+    item = scene.underpaint.controls.add()
+    for kind, ranges in OPTION_RANGES.items():
+        for name, (least, most) in ranges.items():
+            setting = getattr(item, option_settings.GROUPS[kind]).bl_rna.properties[name]
+            unit = 180 / math.pi if setting.subtype == "ANGLE" else 1.0
+            assert least <= round(setting.hard_min * unit, 4), (kind, name)
+            assert round(setting.hard_max * unit, 4) <= (most if setting.hard_max < 1e30 else math.inf), (kind, name)
 
 
 def test_one_shade_of_grey_can_not_be_chosen(scene: Any) -> None:

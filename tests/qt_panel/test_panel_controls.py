@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import QMimeData, QUrl
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.arrays import AnyArray, ArrayRef, DType, encode, reference
-from underpaint.protocol.checks import DETECTORS, check
+from underpaint.protocol.checks import DETECTORS, OPTION_RANGES, check
 from underpaint.protocol.errors import InvalidRequest, UnderpaintError
 from underpaint.protocol.geometry import Extent, Projection
 from underpaint.protocol.openpose_json import people_to_json
@@ -50,7 +50,7 @@ from underpaint.qt_panel.form import (
     with_dropped,
 )
 from underpaint.qt_panel.option_area import OptionArea
-from underpaint.qt_panel.option_words import fields
+from underpaint.qt_panel.option_words import _FIELDS, Number, fields
 
 SIZE = Extent(width=64, height=64)
 GREY = Picture(name="grey.png", pixels=np.full((8, 16, 3), 128, np.uint8))
@@ -178,6 +178,14 @@ def test_the_fields_give_back_what_is_filled_in(qtbot: QtBot, kind: type) -> Non
     assert area.options == filled
     area.fill(None)
     assert area.options is None
+
+
+def test_whatever_a_field_can_hold_is_accepted() -> None:
+    for kind, ranges in OPTION_RANGES.items():
+        for field in _FIELDS[kind]:
+            if isinstance(field, Number):
+                least, most = ranges[field.name]
+                assert least <= field.low < field.high <= most, (kind, field.name)
 
 
 def test_what_nobody_has_touched_stays_exact(qtbot: QtBot) -> None:
