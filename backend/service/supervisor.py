@@ -178,8 +178,8 @@ class Supervisor:
 
     def _begin(self, job: Job | None) -> Job | None:
         """The job, if it runs from now on."""
-        if job is None or self._stopping or self._owed:
-            return None
+        if job is None or self._stopping or self._owed or self._owed_loss is not None:
+            return None  # what a dead worker did has to be recorded first, or it would be lost a second time
         if self._worker is None:
             self._start()
             return None
@@ -287,9 +287,9 @@ class Supervisor:
         if self._stopping:
             return  # a job that was running is recovered by the next service
         if self._job_id is not None or self._look_id is not None:
-            self._owed_loss = reason
+            self._owed_loss = reason  # it died on these, ready or not; others that wait are not to blame
             self._settle()
-        if not was_ready:
+        elif not was_ready:
             self._never_ready(reason)
         self._dispatch()
 

@@ -6,7 +6,7 @@ The prompt is a list of words `name=value`; what isn't said has a default:
   then=succeed    what follows: succeed | fail | oom | full | crash | crash-once | leave | hang | deaf | silent |
                   garbage | huge | stranger | lie
 `hang` obeys a cancel, `deaf` does not, `silent` also stops beating. The command line: --blobs DIR [--models DIR],
-and --start ready | die | garbage | never for what happens before the first job.
+and --start ready | die | garbage | never | look-kills for what happens before the first job.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import BinaryIO
 import numpy as np
 from underpaint.backend import pipe
 from underpaint.backend.blobstore import BlobStore
-from underpaint.backend.pipe import Beat, Cancel, Failed, Previewed, Ready, Reported, Run, Succeeded
+from underpaint.backend.pipe import Beat, Cancel, Failed, MapsReady, Previewed, Ready, Reported, Run, Succeeded
 from underpaint.protocol import arrays
 from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import DiskFull, JobCancelled, OutOfMemory, UnderpaintError, WorkerFailed
@@ -39,8 +39,9 @@ def picture(width: int, height: int, seed: int) -> np.ndarray:
 
 
 class FakeWorker:
-    def __init__(self, blobs: BlobStore, stdin: BinaryIO, stdout: BinaryIO) -> None:
+    def __init__(self, blobs: BlobStore, stdin: BinaryIO, stdout: BinaryIO, *, look_kills: bool = False) -> None:
         self.blobs = blobs
+        self.look_kills = look_kills  # a request for control images ends the process
         self.stdin = stdin
         self.stdout = stdout
         self.lock = threading.Lock()
@@ -57,6 +58,8 @@ class FakeWorker:
             message = frame[0]
             if isinstance(message, Run) and isinstance(message.request, GenerateRequest):
                 self.jobs.put(message)
+            elif isinstance(message, Run) and self.look_kills:
+                os._exit(3)
             elif isinstance(message, Run):  # control images don't wait for a picture
                 threading.Thread(target=self.work, args=(message,), daemon=True).start()
             elif isinstance(message, Cancel):
@@ -74,6 +77,9 @@ class FakeWorker:
     def serve(self) -> None:
         threading.Thread(target=self.listen, daemon=True).start()
         threading.Thread(target=self.beat, daemon=True).start()
+        if self.look_kills:
+            self.send(MapsReady())
+            time.sleep(0.3)
         self.send(Ready(device="fake", versions={"fake": "1"}))
         while True:
             self.work(self.jobs.get())
@@ -183,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--blobs", type=Path, required=True)
     parser.add_argument("--models", type=Path)
-    parser.add_argument("--start", choices=("ready", "die", "garbage", "never"), default="ready")
+    parser.add_argument("--start", choices=("ready", "die", "garbage", "never", "look-kills"), default="ready")
     options = parser.parse_args()
     stdout = sys.stdout.buffer
     if options.start == "die":
@@ -194,7 +200,8 @@ def main() -> None:
     if options.start == "never":
         sys.stdin.buffer.read()
         return
-    FakeWorker(BlobStore(options.blobs), sys.stdin.buffer, stdout).serve()
+    look_kills = options.start == "look-kills"
+    FakeWorker(BlobStore(options.blobs), sys.stdin.buffer, stdout, look_kills=look_kills).serve()
 
 
 if __name__ == "__main__":

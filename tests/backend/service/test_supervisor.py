@@ -13,6 +13,7 @@ from underpaint.backend.service.hub import Hub
 from underpaint.backend.service.supervisor import Limits, Supervisor
 from underpaint.protocol.errors import DiskFull
 from underpaint.protocol.jobs import JobState, JobSubmission
+from underpaint.protocol.request import ControlMapsRequest
 
 FAKE_WORKER = Path(__file__).parents[1] / "fake_worker.py"
 JOB = "1" * 32
@@ -32,46 +33,104 @@ class SmallDisk(Database):
         return super().transition(change)
 
 
+class DiskWithRoomForOneLoss(SmallDisk):
+    """The second loss is recorded only after a new worker had time enough to start."""
+
+    losses = 0
+
+    def lose(self, job_id, at, **details):
+        if self.losses == 1 and self.refused < 60:
+            self.refused += 1
+            raise DiskFull(path="here")
+        self.losses += 1
+        return super().lose(job_id, at, **details)
+
+
+async def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def supervision(database, tmp_path, *arguments):
+    blobs = BlobStore(tmp_path / "blobs")
+    supervisor = Supervisor(
+        database=database,
+        blobs=blobs,
+        hub=Hub(),
+        command=[sys.executable, str(FAKE_WORKER), "--blobs", str(blobs.folder), *arguments],
+        worker_log=tmp_path / "worker.log",
+        limits=Limits(tick_s=0.02),
+    )
+    watch = asyncio.create_task(supervisor.run())
+    yield supervisor
+    watch.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watch
+    await supervisor.stop()
+
+
 @pytest.mark.parametrize(
     ("then", "state"),
     [("succeed", JobState.SUCCEEDED), ("oom", JobState.FAILED), ("leave", JobState.INTERRUPTED)],
 )
 def test_an_end_that_cannot_be_recorded_is_recorded_later(tmp_path, told, then, state):
     database = SmallDisk(tmp_path / "queue.sqlite3")
-    blobs = BlobStore(tmp_path / "blobs")
-    command = [sys.executable, str(FAKE_WORKER), "--blobs", str(blobs.folder)]
-
-    async def until(condition):
-        deadline = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
 
     async def story():
-        supervisor = Supervisor(
-            database=database,
-            blobs=blobs,
-            hub=Hub(),
-            command=command,
-            worker_log=tmp_path / "worker.log",
-            limits=Limits(tick_s=0.02),
-        )
-        watch = asyncio.create_task(supervisor.run())
-        submission = JobSubmission(request=told(f"steps=1 pause=0.1 then={then}"), retry_interrupted=False)
-        database.submit(JOB, submission, at=1)
-        supervisor.wake()
-        await until(lambda: database.job(JOB).state is JobState.RUNNING)
-        database.full = True
-        await until(lambda: database.refused > 2)
-        assert database.job(JOB).state is JobState.RUNNING
-        assert supervisor.busy
-        database.full = False
-        await until(lambda: database.job(JOB).state.ended)
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
-        await supervisor.stop()
+        async with supervision(database, tmp_path) as supervisor:
+            submission = JobSubmission(request=told(f"steps=1 pause=0.1 then={then}"), retry_interrupted=False)
+            database.submit(JOB, submission, at=1)
+            supervisor.wake()
+            await until(lambda: database.job(JOB).state is JobState.RUNNING)
+            database.full = True
+            await until(lambda: database.refused > 2)
+            assert database.job(JOB).state is JobState.RUNNING
+            assert supervisor.busy
+            database.full = False
+            await until(lambda: database.job(JOB).state.ended)
 
     asyncio.run(story())
     assert database.job(JOB).state is state
+    database.close()
+
+
+def test_a_death_that_is_half_recorded_is_not_told_of_jobs_that_came_later(tmp_path, told):
+    database = DiskWithRoomForOneLoss(tmp_path / "queue.sqlite3")
+    crashing = JobSubmission(request=told("pause=0.2 then=leave"), retry_interrupted=False)
+    hanging = JobSubmission(request=told("then=hang"), transient=True)
+    later = "3" * 32
+
+    async def story():
+        async with supervision(database, tmp_path) as supervisor:
+            database.submit(JOB, crashing, at=1)
+            database.submit("2" * 32, hanging, at=1)
+            database.submit(later, JobSubmission(request=told("steps=2 pause=0.1")), at=1)
+            supervisor.wake()
+            await until(lambda: database.job(later).state.ended)
+        assert database.losses == 2
+
+    asyncio.run(story())
+    assert database.job(JOB).state is JobState.INTERRUPTED
+    assert (database.job(later).state, database.job(later).attempts) == (JobState.SUCCEEDED, 1)
+    database.close()
+
+
+def test_a_look_that_ends_workers_as_they_start_ends_no_picture(tmp_path, told):
+    database = Database(tmp_path / "queue.sqlite3")
+    look = "2" * 32
+
+    async def story():
+        async with supervision(database, tmp_path, "--start", "look-kills") as supervisor:
+            database.submit(JOB, JobSubmission(request=told("steps=1")), at=1)
+            request = ControlMapsRequest(size=told().size, controls=())
+            database.submit(look, JobSubmission(request=request, transient=True), at=1)
+            supervisor.wake()
+            await until(lambda: database.job(JOB).state.ended)
+
+    asyncio.run(story())
+    assert database.job(look).state is JobState.FAILED
+    assert database.job(JOB).state is JobState.SUCCEEDED
     database.close()
