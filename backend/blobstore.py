@@ -50,7 +50,10 @@ class BlobStore:
         """Whether the blob is there; somebody is about to speak of it, so that its age begins anew."""
         if not self.has(sha256):
             return False
-        os.utime(self.path(sha256))
+        try:
+            os.utime(self.path(sha256))
+        except FileNotFoundError:  # it was discarded in this very moment
+            return False
         return True
 
     def stored(self) -> list["Stored"]:
@@ -59,7 +62,10 @@ class BlobStore:
         for folder in self.folder.iterdir():
             if len(folder.name) == 2 and folder.is_dir():
                 for path in filter(lambda path: arrays.is_address(path.name), folder.iterdir()):
-                    state = path.lstat()
+                    try:
+                        state = path.lstat()
+                    except FileNotFoundError:  # a worker discards what it finds damaged
+                        continue
                     found.append(Stored(sha256=path.name, size=state.st_size, touched_at=state.st_mtime))
         return found
 
@@ -112,6 +118,17 @@ class BlobStore:
     def discard(self, sha256: str) -> None:
         """Remove a blob; nothing happens when it isn't there."""
         self.path(sha256).unlink(missing_ok=True)
+
+    def discard_untouched(self, sha256: str, *, since: float) -> bool:
+        """Remove a blob that nobody has spoken of since then (Unix seconds); whether it went."""
+        path = self.path(sha256)
+        try:
+            if path.lstat().st_mtime >= since:
+                return False
+            path.unlink()
+        except (FileNotFoundError, PermissionError):  # gone already; or held open, which keeps it on Windows
+            return False
+        return True
 
     def read_array(self, ref: ArrayRef) -> AnyArray:
         """The array behind a reference. Raises BlobMissing, or InvalidArray when it is not as promised."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
+from ...protocol.errors import DiskFull
 from ..blobstore import BlobStore, Stored
 from .database import Database
 
@@ -30,27 +31,39 @@ async def keep_tidy(database: Database, blobs: BlobStore, keep: Keep) -> None:
     """Tidy up from time to time, for ever; on the event loop, so that no job is submitted in between."""
     while True:
         await asyncio.sleep(keep.every_s)
-        freed = await tidy(database, blobs, keep)
-        if freed:
-            log.info("%.1f MB that nothing needs any more are gone", freed / 1e6)
+        try:
+            freed = await tidy(database, blobs, keep)
+        except OSError as error:  # a folder that is away, a file that is held open; the queue goes on without it
+            log.warning("Tidying up stopped half-way and is tried again: %s", error)
+        else:
+            if freed:
+                log.info("%.1f MB that nothing needs any more are gone", freed / 1e6)
 
 
 async def tidy(database: Database, blobs: BlobStore, keep: Keep) -> int:
     """Forget what has to be forgotten now; the bytes of the blobs that went."""
     now = time.time()
-    await _forget(database, ended_before=now - keep.transient_s, transient_only=True)
-    await _forget(database, ended_before=now - keep.max_age_s)
+    await _forget_all(database, ended_before=now - keep.transient_s, transient_only=True)
+    await _forget_all(database, ended_before=now - keep.max_age_s)
     stored = await run_in_threadpool(blobs.stored)
     freed = await _discard_unused(database, blobs, stored, before=now - keep.unused_s)
     held = sum(blob.size for blob in stored)
-    while held - freed > keep.max_bytes and database.forget(ended_before=now - keep.unused_s, limit=10):
+    while held - freed > keep.max_bytes and _forget(database, ended_before=now - keep.unused_s, limit=10):
         freed += await _discard_unused(database, blobs, stored, before=now - keep.unused_s)
     return freed
 
 
-async def _forget(database: Database, *, ended_before: float, transient_only: bool = False) -> None:
-    while database.forget(ended_before=ended_before, transient_only=transient_only):
+async def _forget_all(database: Database, *, ended_before: float, transient_only: bool = False) -> None:
+    while _forget(database, ended_before=ended_before, transient_only=transient_only):
         await asyncio.sleep(0)
+
+
+def _forget(database: Database, *, ended_before: float, transient_only: bool = False, limit: int = 100) -> int:
+    try:
+        return database.forget(ended_before=ended_before, transient_only=transient_only, limit=limit)
+    except DiskFull as error:  # forgetting writes, too; blobs can go all the same, and make room for the next time
+        log.warning("Old jobs can't be forgotten yet: %s", error)
+        return 0
 
 
 async def _discard_unused(database: Database, blobs: BlobStore, stored: list[Stored], *, before: float) -> int:
@@ -58,9 +71,7 @@ async def _discard_unused(database: Database, blobs: BlobStore, stored: list[Sto
     for number, blob in enumerate(stored):
         if number % _BATCH == 0:
             await asyncio.sleep(0)
-        path = blobs.path(blob.sha256)
         # Looked at again: the list is older than whatever was uploaded since.
-        if not database.uses(blob.sha256) and path.exists() and path.lstat().st_mtime < before:
-            blobs.discard(blob.sha256)
+        if not database.uses(blob.sha256) and blobs.discard_untouched(blob.sha256, since=before):
             freed += blob.size
     return freed

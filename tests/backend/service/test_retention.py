@@ -10,8 +10,8 @@ import pytest
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.service import database as databases
 from underpaint.backend.service.database import Database, Transition
-from underpaint.backend.service.retention import Keep, tidy
-from underpaint.protocol.errors import JobUnknown
+from underpaint.backend.service.retention import Keep, keep_tidy, tidy
+from underpaint.protocol.errors import DiskFull, JobUnknown
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobResult, JobState, JobSubmission
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest
@@ -109,6 +109,36 @@ def test_a_job_that_just_ended_is_never_given_up_for_space(database, blobs):
     run(database, 0, picture, age_s=10)
     assert tidied(database, blobs, max_bytes=1) == 0
     assert database.job(IDS[0]).result is not None
+
+
+def test_a_full_disk_keeps_old_jobs_and_frees_what_it_can(tmp_path, blobs):
+    class FullDatabase(Database):
+        def forget(self, **_):
+            raise DiskFull(path="here")
+
+    database = FullDatabase(tmp_path / "full.sqlite3")
+    used, unused = store(blobs, 0), store(blobs, 1)
+    submit(database, 0, used)
+    run(database, 0, used, age_s=100 * DAY_S)
+    assert tidied(database, blobs, max_bytes=1) > 128 * 128 * 3
+    assert [blobs.has(ref.sha256) for ref in (used, unused)] == [True, False]
+    database.close()
+
+
+def test_a_folder_that_is_away_for_a_while_ends_nothing(database, blobs, caplog):
+    unused = store(blobs, 0)
+    away = blobs.folder.rename(blobs.folder.with_name("away"))
+
+    async def story():
+        task = asyncio.create_task(keep_tidy(database, blobs, Keep(every_s=0.01)))
+        while "tried again" not in caplog.text:
+            await asyncio.sleep(0.01)
+        away.rename(blobs.folder)
+        while blobs.has(unused.sha256):
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def test_a_revision_is_never_used_twice(database, blobs):
