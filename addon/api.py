@@ -42,6 +42,7 @@ class Result:
     request: GenerateRequest  # everything that influenced the picture
     job_id: str  # in the backend's queue and history
     timings: tuple[Timing, ...]  # of every phase, capture and write-back included
+    left_out: tuple[str, ...]  # armatures on the picture that the pose is without, as nobody knows their bones
 
 
 def generate(
@@ -87,6 +88,7 @@ def generate(
         request=outcome.request,
         job_id=outcome.job.id,
         timings=(*outcome.timings, write_back),
+        left_out=seen.left_out,
     )
 
 

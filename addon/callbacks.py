@@ -142,6 +142,11 @@ def show_active_result(state: Any, context: Any) -> None:
         images.show(image, context)
 
 
-def mapping_changed(point: Any, _context: Any) -> None:
+def mapping_changed(group: Any, _context: Any) -> None:
     """Let the depsgraph look at the armature again: a script that sets a property doesn't make it."""
-    point.id_data.update_tag()
+    armature = group.id_data
+    if armature.override_library is not None:
+        # What an override says of a group is lost in 5.0 where the group is not there in the linked data; asking
+        # for it makes it.
+        len(armature.override_library.reference.underpaint.bones)
+    armature.update_tag()

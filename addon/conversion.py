@@ -37,6 +37,7 @@ class Capture:
     beauty: UInt8Array | None = None  # (height, width, 3) sRGB: the scene as Cycles renders it, in the Standard view
     camera: Camera
     people: tuple[Person, ...]
+    left_out: tuple[str, ...] = ()  # armatures on the picture that may be people too, with bones that nobody knows
     capture_ms: float
     convert_ms: float
 
@@ -77,10 +78,12 @@ def convert(
         objects *= hit
         materials *= hit
     people: tuple[Person, ...] = ()
+    left_out: tuple[str, ...] = ()
     if observed is not None:
         known = None
         if identities is not None:
             known = pose.ObjectIds(indices=objects, names=identities.objects.full)
+            left_out = pose.left_out(observed, known)
         people = pose.people(observed, camera, extent, depth_m, known)
     uv, vector = frame.get(passes.UV.name), frame.get(passes.MOTION.name)
     return Capture(
@@ -100,6 +103,7 @@ def convert(
         beauty=beauty,
         camera=camera,
         people=people,
+        left_out=left_out,
         capture_ms=capture_ms,
         convert_ms=(time.perf_counter() - began) * 1e3,
     )

@@ -26,9 +26,10 @@ from . import camera as cameras
 from . import capture as captures
 from .generation import Outcome, Settings, generate
 from .identity import Identities
+from .job_state import state
 from .live_preview import enlarged
 from .passes import COMBINED, CONTROL_PASSES, NORMAL, NOTHING_MORE, Neutral, RawPasses, Wants
-from .words import PHASES
+from .words import PHASES, left_out
 
 last_timings: tuple[Timing, ...] = ()
 """Of the newest picture this engine made, write-back included; for reports and the panel."""
@@ -228,13 +229,16 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             timings = last_timings
             packed = png.encoded(outcome.picture)  # here, as the main thread has the interface to draw
             main_thread.post(lambda: _keep(outcome, timings, packed))
-        self._done(settings, outcome, exact=exact)
+        main_thread.post(lambda: _remember(capture.left_out))
+        self._done(settings, outcome, capture.left_out, exact=exact)
 
-    def _done(self, settings: Settings, outcome: Outcome, *, exact: bool) -> None:
+    def _done(self, settings: Settings, outcome: Outcome, strangers: tuple[str, ...], *, exact: bool) -> None:
         self.update_progress(1.0)
         note = ""
         if settings.takes(ControlKind.OPENPOSE) and ControlKind.OPENPOSE not in outcome.maps:
             note = " without a pose control, as the camera sees no character"
+        if strangers:  # no report: an animation would make one each frame
+            note += f" | {left_out(strangers)}"
         self._tell(f"Painted{note}")
         if not exact:
             self.report(
@@ -276,6 +280,10 @@ def _keep(outcome: Outcome, timings: tuple[Timing, ...], packed: bytes) -> None:
     from . import images
 
     images.new_result(outcome.picture, outcome.request, timings=timings, packed=packed)
+
+
+def _remember(strangers: tuple[str, ...]) -> None:
+    state.left_out = strangers
 
 
 def _with_outcome(raw: RawPasses, outcome: Outcome | None, *, transparent: bool) -> dict[str, Float32Array]:

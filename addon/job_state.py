@@ -12,6 +12,7 @@ class JobState:
     progress: float = 0.0  # 0 to 1
     status: str = ""  # what is being done
     error: str = ""  # how the last job ended, until it is dismissed or another begins
+    left_out: tuple[str, ...] = ()  # armatures that the newest picture's pose is without, as nobody knows their bones
     armature: str = ""  # the object whose bones are not known, where that is the error
 
     def begin(self, status: str) -> None:

@@ -45,6 +45,9 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         except UnderpaintError as error:
             return self._refuse(error)
         context.window_manager.underpaint.result_name = result.image.name
+        state.left_out = result.left_out
+        if result.left_out:
+            self.report({"WARNING"}, words.left_out(result.left_out))
         return {"FINISHED"}
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
@@ -57,6 +60,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
             seen = capture(context.scene, context.view_layer, people=settings.people, wants=settings.wants())
         except UnderpaintError as error:
             return self._refuse(error)
+        state.left_out = seen.left_out
         self._live = LiveImage(seen.extent)
         self._texts: set[str] = set()  # workspaces whose status bar is ours
         self._job = BackgroundJob(settings, seen)
@@ -122,6 +126,8 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         images.set_timings(image, (*outcome.timings, write_back))
         where = "" if shown else ". Open an Image Editor to see it, or take it from the history"
         self.report({"INFO"}, f'Painted "{image.name}"{where}')
+        if state.left_out:
+            self.report({"WARNING"}, words.left_out(state.left_out))
 
     def _end(self, context: Any, result: Any = None) -> None:
         """Leave nothing behind but the result."""

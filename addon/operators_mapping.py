@@ -1,25 +1,18 @@
 """Mapping a person's points to bones by hand: the operators of the editor, and the way to it."""
 
-from collections.abc import Collection
 from typing import Any
 
 import bpy
 import numpy as np
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
+from . import inspector
+from .job_state import state as job
 from .pose import mapping
 from .pose.points import POINTS, REQUIRED, SIDES, label
 from .registration import of_classes
 from .rig_mapping import armature_of, bones_of, guessed, put, shown_points
-
-_SHOWN = 4  # names in a message, of many
-
-
-def many(names: Collection[str]) -> str:
-    """Names for a message, the first few of many."""
-    listed = list(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more
+from .words import many
 
 
 class OnArmature:
@@ -241,6 +234,37 @@ class UNDERPAINT_OT_edit_mapping(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class UNDERPAINT_OT_not_a_person(bpy.types.Operator):
+    """Leave this armature out of poses: it is an animal, a machine or a prop. Kept with the armature"""
+
+    bl_idname = "underpaint.not_a_person"
+    bl_label = "Not a Person"
+    bl_options = {"REGISTER", "UNDO"}
+
+    armature: StringProperty(
+        name="Armature", description="The armature object's name; empty takes the active one", options={"SKIP_SAVE"}
+    )
+
+    def execute(self, context: Any) -> set[str]:
+        thing = bpy.data.objects.get(self.armature) if self.armature else context.object
+        if thing is None or thing.type != "ARMATURE":
+            self.report(
+                {"ERROR"}, f'No armature is called "{self.armature}"' if self.armature else "Select an armature"
+            )
+            return {"CANCELLED"}
+        if not thing.data.is_editable:
+            self.report(
+                {"ERROR"},
+                f'"{thing.name}" is linked from another file. Say it in that file, or override the armature here',
+            )
+            return {"CANCELLED"}
+        thing.data.underpaint.not_a_person = True
+        for said in (job, inspector.state):
+            if said.armature == thing.name:
+                said.error = said.armature = ""
+        return {"FINISHED"}
+
+
 def _show_sidebar(context: Any) -> bool:
     """Open the tab with the editor in a 3D Viewport; False where there is none."""
     areas = [] if context.screen is None else [area for area in context.screen.areas if area.type == "VIEW_3D"]
@@ -263,5 +287,6 @@ register, unregister = of_classes(
         UNDERPAINT_OT_clear_bones,
         UNDERPAINT_OT_override_bones,
         UNDERPAINT_OT_edit_mapping,
+        UNDERPAINT_OT_not_a_person,
     )
 )

@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..protocol import client
 from ..protocol.errors import UnderpaintError, UnmappedRig
-from . import backend_state, control_maps, inspector, map_images
+from . import backend_state, control_maps, inspector, map_images, words
 from .capture import capture
 from .control_maps import FileFormat, Sent
 from .generation import Settings

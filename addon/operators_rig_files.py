@@ -9,11 +9,12 @@ from bpy.props import BoolProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..protocol.errors import InvalidMapping
-from .operators_mapping import OnArmature, OnMapped, many
+from .operators_mapping import OnArmature, OnMapped
 from .pose import mapping
 from .pose.points import POINTS
 from .registration import of_classes
 from .rig_mapping import armature_of, bones_of, put
+from .words import many
 
 SUBDIR = "underpaint/rigs"
 """Where presets are, under the presets folders of Blender and of the user."""

@@ -1,14 +1,15 @@
 """What an armature keeps of the bones that a user maps to a person's points, and what is found without the user."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import bpy
-from bpy.props import CollectionProperty, EnumProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntProperty, PointerProperty, StringProperty
 
 from . import callbacks
 from .pose.humanoid import vrm
+from .pose.mapping import is_nobody, of
 from .pose.match import ANY, match
 from .pose.points import GROUPS, POINTS, REQUIRED, SIDES
 from .pose.tokens import by_tokens
@@ -39,6 +40,12 @@ class UNDERPAINT_PG_armature(bpy.types.PropertyGroup):
     """How Underpaint reads this armature"""
 
     bones: CollectionProperty(type=UNDERPAINT_PG_point, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"})
+    not_a_person: BoolProperty(
+        name="Not a Person",
+        description="An animal, a machine or a prop: leave it out of the pose, and don't speak of it",
+        update=callbacks.mapping_changed,
+        override=_OVERRIDABLE,
+    )
     active: IntProperty(name="Active Point", description="The point that is shown below", override=_OVERRIDABLE)
     group: EnumProperty(
         name="Points",
@@ -91,6 +98,18 @@ def shown_points(armature: Any) -> tuple[str, ...]:
     """The points of the group that is listed."""
     number = armature.underpaint.bl_rna.properties["group"].enum_items[armature.underpaint.group].value
     return tuple(GROUPS.values())[number]
+
+
+def unsettled(names: Iterable[str]) -> list[str]:
+    """Of armature objects that a pose had to leave out, those that still are what they were."""
+    found: list[str] = []
+    for name in names:
+        thing = bpy.data.objects.get(name)
+        if thing is None or thing.type != "ARMATURE" or is_nobody(thing.data):
+            continue
+        if not all(point in {**guessed(thing.data), **(of(thing.data) or {})} for point in REQUIRED):
+            found.append(name)
+    return found
 
 
 # ------------------------------------------------------------------------------------ writing

@@ -1,5 +1,7 @@
 """What a job is doing, in words for the status bar and the panels."""
 
+from collections.abc import Collection
+
 from ..protocol.events import Progress
 from ..protocol.jobs import Phase
 
@@ -17,6 +19,24 @@ PHASES = {
     Phase.DOWNLOAD: "Fetching the picture",
     Phase.WRITE_BACK: "Showing the picture",
 }
+
+
+_LISTED = 4  # names in a message, of many
+
+
+def many(names: Collection[str]) -> str:
+    """Names for a message, the first few of many."""
+    listed = list(names)
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    return ", ".join(listed[:_LISTED]) + more
+
+
+def left_out(armatures: Collection[str]) -> str:
+    """That a pose is without some armatures, which there must be."""
+    named = many([f'"{name}"' for name in armatures])
+    if len(armatures) == 1:
+        return f"{named} is left out of the pose, as its bones are not known"
+    return f"{named} are left out of the pose, as their bones are not known"
 
 
 def of(progress: Progress) -> str:

@@ -35,6 +35,11 @@ def of(armature: Any) -> dict[str, str] | None:
     return chosen or None
 
 
+def is_nobody(armature: Any) -> bool:
+    """Whether the user has said that an armature's data, original or evaluated, is no person."""
+    return armature.is_property_set("underpaint") and armature.underpaint.not_a_person
+
+
 def twin(point: str) -> str | None:
     """The same point of the other side; None for one in the middle."""
     for side, other in (SIDES, SIDES[::-1]):

@@ -5,11 +5,12 @@ Only reads, so it may run in the render thread; what it returns holds no referen
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
 
-from . import skin
+from . import mapping, skin
 from .face import Features, Points
 from .humanoid import identify
 from .match import unmapped
@@ -31,10 +32,19 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stranger:
+    """An armature that may be a person, and whose bones don't say: nobody has mapped it or said that it is none."""
+
+    name: str  # the armature object's
+    objects: frozenset[str]  # full names of the objects that it deforms or carries
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """Every person of one frame, in view or not."""
 
     figures: tuple[Figure, ...]
+    strangers: tuple[Stranger, ...] = ()
 
 
 def observe(depsgraph: Any, *, strict: bool = True) -> Observed:
@@ -44,15 +54,16 @@ def observe(depsgraph: Any, *, strict: bool = True) -> Observed:
     Armatures on their own count where no such person is: they stand in for characters to come. (Next to
     a character they are what it was made with: a metarig, the source of a retargeting.)
     Raises UnmappedRig for a person some of whose joints are not found, and for a skinned armature with
-    unknown names where there is nobody else; unless `strict` is off, which leaves them out.
+    unknown names where there is nobody else; unless `strict` is off. Who is left out is among the strangers.
+    An armature that the user has marked as not a person is neither.
     """
     cast = _Cast(depsgraph, strict=strict)
     people = [figure for item in cast.skinned if (figure := cast.figure(item))]
     if not people:
         people = [figure for item in cast.bare if (figure := cast.figure(item))]
     if strict and not people and cast.strangers:
-        raise unmapped(cast.strangers[0], None)
-    return Observed(figures=tuple(people))
+        raise unmapped(next(iter(cast.strangers)), None)
+    return Observed(figures=tuple(people), strangers=tuple(cast.strangers.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +82,23 @@ class _Body:
     objects: set[str] = field(default_factory=set)
 
 
+class _Unplanned(Enum):
+    """Why an armature has no plan."""
+
+    NOBODY = "nobody"  # a horse, a door, or what the user says is no person
+    STRANGER = "stranger"
+
+
 class _Cast:
     """Who is in a depsgraph. Lives for one call, since it holds on to evaluated data."""
 
     def __init__(self, depsgraph: Any, *, strict: bool) -> None:
         self.skinned: list[_Placed] = []  # armatures with rendered meshes, each place once
         self.bare: list[_Placed] = []
-        self.strangers: list[str] = []  # armatures that nobody knows
+        self.strangers: dict[str, Stranger] = {}  # by the armature object's name
         self._places: set[tuple[Any, ...]] = set()
         self._bodies: dict[int, _Body] = {}  # by the armature's address
-        self._plans: dict[tuple[Any, ...], Plan | None] = {}
+        self._plans: dict[tuple[Any, ...], Plan | _Unplanned] = {}
         self._depsgraph = depsgraph
         self._strict = strict
         self._collect()
@@ -152,7 +170,10 @@ class _Cast:
         if key not in self._plans:
             self._plans[key] = self._plan(armature, names, body)
         planned = self._plans[key]
-        if planned is None:
+        if planned is _Unplanned.STRANGER:
+            stranger = Stranger(name=armature.name, objects=frozenset(body.objects))
+            self.strangers.setdefault(armature.name, stranger)
+        if isinstance(planned, _Unplanned):
             return None
         points, outward = planned.posed(_matrices(armature.pose.bones, "matrix"), item.world)
         return Figure(
@@ -163,19 +184,20 @@ class _Cast:
             head_m=float(planned.head * size),
         )
 
-    def _plan(self, armature: Any, names: tuple[str, ...], body: _Body) -> Plan | None:
+    def _plan(self, armature: Any, names: tuple[str, ...], body: _Body) -> Plan | _Unplanned:
+        if mapping.is_nobody(armature.data.original):  # evaluated data isn't made anew when properties change
+            return _Unplanned.NOBODY
         found = identify(armature)
         if found is None:
-            if len(names) >= _FEWEST_BONES and body.meshes:
-                self.strangers.append(armature.name)
-            return None
+            may_be_one = len(names) >= _FEWEST_BONES and body.meshes
+            return _Unplanned.STRANGER if may_be_one else _Unplanned.NOBODY
         rest = _rest(armature.data.bones, names)
         if not (found.chosen or upright(found, rest)):
-            return None
+            return _Unplanned.NOBODY
         if found.missing:
             if self._strict:
                 raise unmapped(armature.name, found)
-            return None
+            return _Unplanned.STRANGER
 
         def look(frame: Frame) -> Features | None:
             return skin.features(armature, body.meshes.values(), frame)

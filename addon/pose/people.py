@@ -94,6 +94,12 @@ def people(
     return tuple(sorted(found, key=lambda person: -person.depth_m))
 
 
+def left_out(observed: Observed, ids: ObjectIds) -> tuple[str, ...]:
+    """The armatures on the picture that may be people and are not among `people`, as nobody knows their bones."""
+    seen = {ids.names[index - 1] for index in np.unique(ids.indices).tolist() if index}
+    return tuple(stranger.name for stranger in observed.strangers if not seen.isdisjoint(stranger.objects))
+
+
 def project(points: Points, camera: Camera) -> tuple[Points, Points]:
     """Pixels (..., 2) from the top left and metres (...) along the view axis of world points (..., 3)."""
     world_from_camera = np.array(camera.world_from_camera, np.float64).reshape(4, 4)

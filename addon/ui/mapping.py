@@ -1,11 +1,12 @@
 """The editor of an armature's bone mapping, in its Data properties and in the 3D Viewport's sidebar."""
 
+from collections.abc import Collection
 from typing import Any
 
 import bpy
 from bl_ui.utils import PresetPanel
 
-from .. import operators_rig_files, rig_mapping
+from .. import operators_rig_files, rig_mapping, words
 from ..pose import mapping
 from ..pose.match import ANY, match
 from ..pose.points import REQUIRED, label
@@ -89,15 +90,42 @@ class UNDERPAINT_MT_bone_mapping(bpy.types.Menu):
         layout.operator("underpaint.export_bones", icon="EXPORT")
 
 
+_SETTLED_AT_ONCE = 4  # armatures with buttons of their own
+
+
+def left_out(layout: Any, context: Any, armatures: Collection[str]) -> None:
+    """Which armatures a pose is without, and the two ways to settle each; nothing where none is left."""
+    names = rig_mapping.unsettled(armatures)
+    if not names:
+        return
+    box = layout.box()
+    paragraph(box, context, f"{words.left_out(names)}.", icon="INFO")
+    for name in names[:_SETTLED_AT_ONCE]:
+        settle(box, name, f'Map "{name}"')
+
+
+def settle(layout: Any, armature: str, text: str | None = None) -> None:
+    """The buttons for an armature object whose bones are not known."""
+    row = layout.row(align=True)
+    row.operator("underpaint.edit_mapping", text=text, icon="ARMATURE_DATA").armature = armature
+    row.operator("underpaint.not_a_person", icon="GHOST_DISABLED").armature = armature
+
+
 def editor(layout: Any, context: Any, armature: Any) -> None:
     """The list of points with its tools; a button in its place where nothing is mapped by hand."""
     bones = bones_of(armature)
-    _summary(layout, context, armature)
+    if mapping.is_nobody(armature):
+        paragraph(layout, context, "Left out of the pose.", icon="INFO")
+    else:
+        _summary(layout, context, armature)
     if not armature.is_editable:
         paragraph(layout, context, "The armature is linked from another file.", icon="LINKED")
         layout.operator("underpaint.override_bones", icon="LIBRARY_DATA_OVERRIDE")
         return
     group = armature.underpaint
+    layout.prop(group, "not_a_person")
+    layout = layout.column()
+    layout.active = not group.not_a_person
     row = layout.row(align=True)
     row.operator("underpaint.guess_bones", icon="VIEWZOOM")
     if not len(group.bones):

@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import inspector, map_images
 from ..properties import icon_of
+from . import mapping
 from .text import paragraph
 
 
@@ -23,7 +24,7 @@ def section(layout: Any, context: Any) -> None:
         box = layout.box()
         paragraph(box, context, state.error, icon="ERROR")
         if state.armature:
-            box.operator("underpaint.edit_mapping", icon="ARMATURE_DATA").armature = state.armature
+            mapping.settle(box, state.armature)
     look = state.look
     if look is None:
         return
@@ -34,6 +35,7 @@ def section(layout: Any, context: Any) -> None:
         box = layout.box()
         box.alert = True
         paragraph(box, context, f"{look.stale}: these maps are old. Preview again.", icon="ERROR")
+    mapping.left_out(layout, context, look.sent.capture.left_out)
     space = getattr(context, "space_data", None)
     shown = space.image if space is not None and space.type == "IMAGE_EDITOR" else None
     column = layout.column(align=True)

@@ -9,7 +9,7 @@ from .. import backend_state, colour, images
 from .. import camera as cameras
 from ..job_state import state as job
 from ..properties import DEFAULT_CONTROLS, label_of
-from . import control_options
+from . import control_options, mapping
 from .text import paragraph
 
 
@@ -164,8 +164,10 @@ def generate(layout: Any, context: Any) -> None:
         box = layout.box()
         paragraph(box, context, job.error, icon="ERROR")
         if job.armature:
-            box.operator("underpaint.edit_mapping", icon="ARMATURE_DATA").armature = job.armature
+            mapping.settle(box, job.armature)
         box.operator("underpaint.dismiss_error", icon="CHECKMARK", text="OK")
+    elif not job.running:
+        mapping.left_out(layout, context, job.left_out)
 
 
 def history(layout: Any, context: Any) -> None:
