@@ -8,8 +8,14 @@ from typing import Any
 
 
 def is_usable_image(_self: Any, image: Any) -> bool:
-    """Images with pixels of their own; the Render Result has none to read, and a movie those of no certain frame."""
-    return image.source in {"FILE", "GENERATED", "TILED"}
+    """Images with pixels of their own, which stay.
+
+    The Render Result has none to read, a movie those of no certain frame, and the control maps that are being looked
+    at are drawn anew all the time.
+    """
+    from . import map_images
+
+    return image.source in {"FILE", "GENERATED", "TILED"} and map_images.is_lasting(image)
 
 
 def search_ade20k(_self: Any, _context: Any, typed: str) -> list[str]:

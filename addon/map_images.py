@@ -20,6 +20,11 @@ def is_map(image: Any) -> bool:
     return MARK in image
 
 
+def is_lasting(image: Any) -> bool:
+    """Whether an image stays: a map is drawn anew, and goes with its control, until the user packs or saves it."""
+    return not is_map(image) or bool(image.packed_file) or image.source != "GENERATED"
+
+
 def find(name: str) -> Any:
     """The datablock of a map; None where there is none."""
     return next((image for image in bpy.data.images if image.get(MARK) == name and image.library is None), None)
@@ -57,7 +62,7 @@ def keep_only(names: set[str]) -> None:
 def _let_go() -> None:
     """Leave maps that the user has packed, or saved as files, to the user."""
     for image in bpy.data.images:
-        if is_map(image) and image.library is None and (image.packed_file or image.source != "GENERATED"):
+        if is_map(image) and is_lasting(image) and image.library is None:
             del image[MARK]
 
 

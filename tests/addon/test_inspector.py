@@ -225,7 +225,9 @@ def test_a_map_that_the_user_has_packed_or_saved_is_the_user_s(scene: Any, backe
     bpy.ops.underpaint.preview_maps()
     packed, saved = bpy.data.images["Control Depth"], bpy.data.images["Control Normal"]
     before = _bytes("Depth")
+    assert not callbacks.is_usable_image(None, packed)  # for a control: it is drawn anew all the time
     packed.pack()
+    assert callbacks.is_usable_image(None, packed)
     saved.filepath_raw, saved.file_format = str(tmp_path / "normal.png"), "PNG"
     saved.save()
     scene.underpaint.controls[0].depth.invert = True
