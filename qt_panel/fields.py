@@ -100,8 +100,8 @@ class AutoIntField(IntField):
         return None if self._auto and self.value() == self.minimum() else self.value()
 
     def choose(self, value: int | None) -> None:
-        """Fill in a number, or None for Auto."""
-        self.setValue(self.minimum() if value is None else value)
+        """Fill in a number, or None for Auto. One that is out of range, even out of C's, is the nearest."""
+        self.setValue(self.minimum() if value is None else min(max(value, self.minimum()), self.maximum()))
 
 
 class AutoFloatField(FloatField):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ..protocol.events import Alive, Event, JobChanged, PreviewReady, Progress, WorkerChanged
 from ..protocol.jobs import Job, JobState
 
+_LOOKS_KEPT = 16  # ended ones, the newest
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobRow:
@@ -71,6 +73,15 @@ def without_worker(table: JobTable) -> JobTable:
     """The table when the service is gone: the jobs stay, what was live does not."""
     rows = tuple(dataclasses.replace(row, progress=None, preview_step=None) for row in table.rows)
     return dataclasses.replace(table, rows=rows, worker=None)
+
+
+def without_old_looks(table: JobTable, kept: Collection[str]) -> JobTable:
+    """The table without transient jobs that are long over, but for `kept`: options in motion make hundreds."""
+    over = [row.job.id for row in table.rows if row.job.transient and row.job.state.ended]
+    gone = set(over[_LOOKS_KEPT:]).difference(kept)
+    if not gone:
+        return table
+    return dataclasses.replace(table, rows=tuple(row for row in table.rows if row.job.id not in gone))
 
 
 def unended(table: JobTable, ids: Collection[str]) -> tuple[JobRow, ...]:

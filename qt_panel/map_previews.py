@@ -3,6 +3,7 @@
 import dataclasses
 
 from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QImage
 
 from ..protocol.jobs import Job, JobState
 from .form import Form
@@ -24,9 +25,11 @@ class MapPreviews(QObject):
         super().__init__(parent)
         self._presenter = presenter
         self._only: int | None = None  # the row whose map is wanted; None for all
-        self._asked: Form | None = None  # of the newest maps that were asked for; None while nothing is followed
+        self._asked: Form | None = None  # of the newest maps that were asked for
+        self._follows = False  # whether what is looked at follows the form
         self._pending = ""  # the job that makes them
         self._rows: tuple[int, ...] = ()  # of its maps
+        self._came: dict[str, QImage] = {}  # of its maps, by address; there may be more than the gallery keeps
         self._shown = ""  # the job whose maps are looked at
         self._next: Form | None = None
         self._soon = QTimer(self, singleShot=True, interval=DEBOUNCE_MS)
@@ -37,12 +40,17 @@ class MapPreviews(QObject):
 
     def look(self, form: Form, only: int | None = None) -> None:
         """Make the maps of a form, or of one of its rows, and show them."""
-        self._only = only
-        self._ask(form, quietly=False)
+        self._ask(form, only, quietly=False)
+
+    def look_again(self, form: Form) -> None:
+        """Make the maps that were asked for last once more; `form` may allow more than it did then."""
+        if self._asked is not None:
+            again = dataclasses.replace(self._asked, allow_download=form.allow_download)
+            self._ask(again, self._only, quietly=False)
 
     def follow(self, form: Form) -> None:
         """The form has changed: make its maps anew if they are being looked at and would be others."""
-        if self._asked is None:
+        if self._asked is None or not self._follows:
             return
         if _of_maps(form) == _of_maps(self._asked):
             self._soon.stop()
@@ -52,35 +60,45 @@ class MapPreviews(QObject):
 
     def _ask_next(self) -> None:
         if self._next is not None:
-            self._ask(self._next, quietly=True)
+            self._ask(self._next, self._only, quietly=True)
 
-    def _ask(self, form: Form, *, quietly: bool) -> None:
+    def _ask(self, form: Form, only: int | None, *, quietly: bool) -> None:
         self._soon.stop()
         rows = tuple(
             number
             for number, control in enumerate(form.controls)
-            if (control.enabled if self._only is None else number == self._only)
+            if (control.enabled if only is None else number == only)
         )
         controls = tuple(dataclasses.replace(form.controls[number], enabled=True) for number in rows)
         job_id = self._presenter.ask_maps(dataclasses.replace(form, controls=controls), quietly=quietly)
         if not job_id:
             return
+        self._drop_pending()
+        self._asked, self._only, self._follows = form, only, True
+        self._pending, self._rows = job_id, rows
+
+    def _drop_pending(self) -> None:
         if self._pending:
             self._presenter.cancel_job(self._pending)  # nobody will look at it
-        self._asked, self._pending, self._rows = form, job_id, rows
+        self._pending, self._came = "", {}
 
     def _check(self) -> None:
         job = self._job(self._pending)
+        if job is None and not self._presenter.is_sending(self._pending):
+            self._pending = ""  # it was refused
         if job is None or not job.state.ended:
             return
         if job.state is not JobState.SUCCEEDED or job.result is None:
             self._pending = ""
             return
-        images = [self._presenter.gallery.image(ref) for ref in job.result.control_maps]
-        if any(image is None for image in images):
+        for ref in job.result.control_maps:
+            if ref.sha256 not in self._came and (image := self._presenter.gallery.image(ref)) is not None:
+                self._came[ref.sha256] = image
+        if any(ref.sha256 not in self._came for ref in job.result.control_maps):
             return  # they have been asked for now
+        images = [self._came[ref.sha256] for ref in job.result.control_maps]
         before = self._presenter.plate_number() if self._shown else 0
-        self._shown, self._pending = job.id, ""
+        self._shown, self._pending, self._came = job.id, "", {}
         self._presenter.look_at(job.id)
         maps = job.result.control_maps
         self._presenter.choose_plate(maps[before if before < len(maps) else 0])
@@ -103,8 +121,9 @@ class MapPreviews(QObject):
 
     def _notice_other(self) -> None:
         if self._shown and self._presenter.looked_at != self._shown:
-            self._asked, self._shown = None, ""
+            self._follows, self._shown = False, ""
             self._soon.stop()
+            self._drop_pending()
 
 
 def _of_maps(form: Form) -> tuple[object, ...]:

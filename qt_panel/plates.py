@@ -30,9 +30,12 @@ def plates(job: Job) -> tuple[Plate, ...]:
 
 
 def next_looked_at(table: JobTable, own: Collection[str], looked_at: str) -> str:
-    """The job to look at now: when the one that was watched is over and the next of ours runs, that one."""
+    """The job to look at now: when the one that was watched is over and the next of ours runs, that one.
+
+    Control maps are looked at beside a running picture, for as long as the user wants to.
+    """
     current = table.row(looked_at)
-    if current is not None and not current.job.state.ended:
+    if current is not None and (current.job.transient or not current.job.state.ended):
         return looked_at
     waiting = unended(table, own)
     if waiting and waiting[0].job.state is JobState.RUNNING:

@@ -16,7 +16,7 @@ from . import messages as m
 from . import notices
 from .form import Form, misfit, problems, restored
 from .gallery import Gallery
-from .job_table import JobRow, JobTable, unended, with_event, with_jobs, without_worker
+from .job_table import JobRow, JobTable, unended, with_event, with_jobs, without_old_looks, without_worker
 from .link import Link, LinkState
 from .notices import Notice, Topic
 from .pictures import to_qimage
@@ -89,6 +89,7 @@ class Presenter(QObject):
         job_id = uuid.uuid4().hex
         self._forms[job_id] = form
         if maps_only:
+            self._forget_refused_looks()
             self._looks.add(job_id)
         self._sending.add(job_id)
         self._session.send(m.Submit(job_id=job_id, form=form, maps_only=maps_only))
@@ -170,6 +171,14 @@ class Presenter(QObject):
     def progressing(self) -> JobRow | None:
         """The job whose progress is shown and which Esc cancels."""
         return next(iter(self.unended()), None)
+
+    def painting(self) -> bool:
+        """Whether a picture that was asked for here is not over."""
+        return bool(unended(self.table, self._pictures()))
+
+    def is_sending(self, job_id: str) -> bool:
+        """Whether this request is on its way to the service."""
+        return job_id in self._sending
 
     @property
     def sending(self) -> bool:
@@ -304,6 +313,24 @@ class Presenter(QObject):
             self._look_at(following)
         elif any(job.id == self.looked_at for job in jobs):
             self.view_changed.emit()
+        self._forget_old_looks()
+
+    def _forget_refused_looks(self) -> None:
+        """Let go of looks that the service didn't take; what was said of the last of them is settled by now."""
+        gone = self._looks - self._sending - {row.job.id for row in self.table.rows}
+        self._forget(gone)
+
+    def _forget_old_looks(self) -> None:
+        shorter = without_old_looks(self.table, {self.looked_at})
+        if shorter is not self.table:
+            gone = {row.job.id for row in self.table.rows} - {row.job.id for row in shorter.rows}
+            self.table = shorter
+            self._forget(gone)
+
+    def _forget(self, looks: set[str]) -> None:
+        self._looks -= looks
+        for job_id in looks:
+            self._forms.pop(job_id, None)  # which may hold pictures
 
     def _take_preview(self, job_id: str, pixels: UInt8Array | None) -> None:
         self._preview_asked = False

@@ -146,7 +146,7 @@ class Window(QMainWindow):
         self.form_panel.controls.maps_asked.connect(lambda: self.previews.look(self.form_panel.form))
         self.form_panel.controls.map_asked.connect(self._look_at_row)
         self.previews.made.connect(self.form_panel.controls.show_map)
-        presenter.maps_again.connect(self.previews.look)
+        presenter.maps_again.connect(self.previews.look_again)
         self.form_panel.changed.connect(self._form_changed)
         self.run_bar.generate_asked.connect(self._generate)
         self.run_bar.cancel_asked.connect(presenter.cancel)
@@ -345,7 +345,7 @@ class Window(QMainWindow):
         super().resizeEvent(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self.presenter.unended() and not self._closing:
+        if self.presenter.painting() and not self._closing:
             event.ignore()
             self._ask_before_closing()
             return

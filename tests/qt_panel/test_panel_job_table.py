@@ -21,7 +21,15 @@ from underpaint.protocol.request import Control, ControlKind, GenerateRequest
 from underpaint.protocol.sources import ReadyMap
 from underpaint.qt_panel import link as links
 from underpaint.qt_panel import notices, words
-from underpaint.qt_panel.job_table import JobRow, JobTable, unended, with_event, with_jobs, without_worker
+from underpaint.qt_panel.job_table import (
+    JobRow,
+    JobTable,
+    unended,
+    with_event,
+    with_jobs,
+    without_old_looks,
+    without_worker,
+)
 from underpaint.qt_panel.link import BackendStopped, Link, LinkState
 from underpaint.qt_panel.notices import Action
 from underpaint.qt_panel.plates import next_looked_at, plates
@@ -53,6 +61,21 @@ def step(name: str, number: int) -> Progress:
 
 def ids(table: JobTable) -> list[str]:
     return [row.job.id for row in table.rows]
+
+
+def test_of_looks_that_are_over_the_newest_stay_and_the_one_in_view() -> None:
+    looks = [job(f"look{number}", JobState.SUCCEEDED, created=number, transient=True) for number in range(100)]
+    waits = job("waits", transient=True, created=1)
+    table = with_jobs(JobTable(), (*looks, waits, job("picture", JobState.SUCCEEDED, created=0)))
+    kept = ids(without_old_looks(table, {"look3"}))
+    assert kept == [*(f"look{number}" for number in range(99, 83, -1)), "look3", "waits", "picture"]
+    assert without_old_looks(with_jobs(JobTable(), looks[:16]), ()) == with_jobs(JobTable(), looks[:16])
+
+
+def test_control_maps_stay_in_view_beside_a_running_picture() -> None:
+    look = job("look", JobState.SUCCEEDED, transient=True)
+    table = with_jobs(JobTable(), (look, job("own", JobState.RUNNING)))
+    assert next_looked_at(table, {"own"}, "look") == "look"
 
 
 def test_a_job_from_its_queueing_to_its_end() -> None:
