@@ -142,7 +142,7 @@ def _contact_sheet(out: Path, work: Path, result: dict[str, object]) -> None:
         (work / "plain.png", "The scene", "plain Cycles"),
         (out / "control_depth.png", "Depth", "inverse distance, near is white"),
         (out / "control_normal.png", "Normals", "camera space"),
-        (out / "control_pose.png", "Pose", "18 joints from the Rigify rig"),
+        (out / "control_pose.png", "Pose", "body, hands and face, from the Rigify rig"),
         (out / "render.png", "The picture", "painted by the built-in model, whose weights are random"),
         (work / "textured.png", "The textured scene", "the picture projected onto six meshes, plain Cycles"),
     )
@@ -174,7 +174,7 @@ def _map_sheet(out: Path, work: Path, result: dict[str, object]) -> None:
     tiles = [(work / "maps" / f"{name}.png", caption, remark) for name, caption, remark in captions]
     width, height = result["size"]  # type: ignore[misc]
     note = f"{width} x {height}; the last six start from a plain Cycles render, the others from the scene"
-    sheet.compose(out / "control_maps.png", tiles, title="Every control map", note=note, columns=4, tile_px=400)
+    sheet.compose(out / "control_maps.png", tiles, title="Every control map", note=note, columns=4, tile_px=340)
 
 
 def _summary(result: dict[str, object], out: Path) -> str:
