@@ -35,6 +35,7 @@ _REACH = 1.2
 _FAR_SIDE = np.full(COUNT, -0.1)
 _FAR_SIDE[_HEAD] = -0.35
 _FACE_TURNED = -0.2  # cosine between the nose and the camera, below which detectors see no face at all
+_LEAST_OF_FACE = 0.25  # of its points that face the camera within the frame; fewer that nothing hides are stray dots
 _FEWEST = 2  # points of the body that show
 
 
@@ -84,8 +85,11 @@ def people(
     facing = _facing(points, np.stack([figure.outward for figure in figures]), camera)
     with np.errstate(invalid="ignore"):
         shown = inside.copy()
-        shown[:, _ON_HEAD] &= (facing > _FAR_SIDE)[:, _ON_HEAD] & ~(hidden | others)[:, _ON_HEAD]
+        shown[:, _ON_HEAD] &= (facing > _FAR_SIDE)[:, _ON_HEAD]
         shown[:, FACE] &= facing[:, 0:1] > _FACE_TURNED
+        turned_here = shown[:, FACE].sum(axis=1, keepdims=True)
+        shown[:, _ON_HEAD] &= ~(hidden | others)[:, _ON_HEAD]
+        shown[:, FACE] &= shown[:, FACE].sum(axis=1, keepdims=True) >= _LEAST_OF_FACE * turned_here
     found = [
         _person(*row)
         for row in zip(uv, along, shown, shown & hidden, shown & others, strict=True)

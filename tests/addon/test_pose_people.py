@@ -110,6 +110,25 @@ def test_the_faces_points_are_in_order_and_turn_with_the_head(stage: Any) -> Non
 # What hides whom
 
 
+def test_a_hand_before_the_face_leaves_no_stray_dots(stage: Any) -> None:
+    skinned(stage)
+    look(stage, (0, -1.5, 1.62), (0, 0, 1.62))
+    bpy.ops.mesh.primitive_cube_add(size=1, location=(0.0, -0.5, 1.62))
+    hand = bpy.context.object
+
+    def points_of_a_face_behind(width: float, x: float) -> int:
+        hand.scale, hand.location.x = (width, 0.02, 0.5), x
+        bpy.context.view_layer.update()
+        (person,) = captured(stage)
+        return sum(point is not None for point in person.face)
+
+    assert points_of_a_face_behind(0.01, 0.3) == 70
+    assert 20 < points_of_a_face_behind(0.3, 0.15) < 50  # half of it
+    assert points_of_a_face_behind(0.09, 0.0) == 0  # all but the ends of the jaw
+    look(stage, (0.58, -1.5, 1.62), (0.58, 0, 1.62))  # cropped is not hidden: what is on the picture stays
+    assert 0 < points_of_a_face_behind(0.01, 0.9) < 20
+
+
 def test_what_stands_before_a_joint_is_told_from_the_body_itself(stage: Any) -> None:
     rig, _ = skinned(stage)
     look(stage, (0, -5, 1.2))
