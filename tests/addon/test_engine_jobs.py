@@ -121,8 +121,8 @@ def test_bad_scenes_are_refused_before_any_work(scene: Any, fake_backend: Connec
     pose.kind = "OPENPOSE"
     with pytest.raises(RuntimeError, match="no armature"):
         bpy.ops.render.render()
-    pose.kind = "CANNY"
-    with pytest.raises(RuntimeError, match="Edges control has no image"):
+    pose.kind = "INPAINT"
+    with pytest.raises(RuntimeError, match="Inpaint control has no mask"):
         bpy.ops.render.render()
     assert not fake_backend.jobs().jobs
     scene.camera = None
