@@ -121,7 +121,7 @@ def _serve(channel: Channel, preparing: "Future[JobRunner]", job: Waiting, blobs
     else:
         ended = Succeeded(job_id=job.run.job_id, result=result)
     if out_of_memory and preparing.done():
-        preparing.result().residents.clear()  # only now: the exception's traceback kept the tensors
+        preparing.result().clear()  # only now: the exception's traceback kept the tensors
     return ended
 
 

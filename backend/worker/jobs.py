@@ -64,6 +64,11 @@ class JobRunner:
             case _:
                 assert_never(request)
 
+    def clear(self) -> None:
+        """Let go of every model; what running out of memory calls for."""
+        self._maps.clear()
+        self.residents.clear()
+
     def _generate(
         self,
         job_id: str,

@@ -112,6 +112,10 @@ class MapMaker:
         refs = [self._blobs.write_array(image) for image in images]
         return refs, Timing(phase=Phase.STORE, ms=1000 * (time.perf_counter() - started))
 
+    def clear(self) -> None:
+        """Let go of the detectors' nets, which lie where the picture's do."""
+        self._detectors.clear()
+
     def _family(self, request: ControlMapsRequest) -> tuple[FamilyId, Path]:
         """The family that decides the conventions, without building or fetching any weights."""
         if not request.checkpoint:

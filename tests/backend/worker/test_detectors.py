@@ -1,6 +1,8 @@
 """Every detector: the library's own nets with random weights, in the files that the library wants."""
 
+import gc
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,8 +20,9 @@ from underpaint.backend.worker.families import FamilyId
 from underpaint.protocol.errors import DetectorMissing, InvalidRequest, ModelBroken
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.options import DetectorOptions
-from underpaint.protocol.request import Control, ControlKind
+from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest
 from underpaint.protocol.sources import Detector, Photo
+from worker_runner import make_runner
 
 __all__ = ["no_network"]
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -276,6 +279,25 @@ def test_detectors_make_room_for_one_another(
     for detector in (Detector.PIDINET, Detector.PIDINET, Detector.TEED, Detector.PIDINET):
         detect(detectors, detector, noise())
     assert told == [f"Loading the {name} detector" for name in ("pidinet", "teed", "pidinet")]
+
+
+def test_running_out_of_memory_lets_go_of_detectors_too(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    detector_weights.put(Detector.HED, models / "annotators")
+    blobs = BlobStore(tmp_path / "blobs")
+    runner = make_runner(blobs, models)
+    control = Control(
+        kind=ControlKind.SOFTEDGE,
+        source=Photo(image=blobs.write_array(noise()), detector=Detector.HED),
+        options=DetectorOptions(resolution_px=64),
+    )
+    request = ControlMapsRequest(size=EXTENT, controls=(control,))
+    for _ in range(2):
+        runner.run("0" * 32, request, on_progress=lambda _: None, on_preview=lambda *_: None, cancelled=lambda: False)
+    nets = [weakref.ref(thing) for thing in gc.get_objects() if type(thing).__name__ == "ControlNetHED_Apache2"]
+    assert len(nets) == 1
+    runner.clear()
+    assert nets[0]() is None
 
 
 def test_a_photo_goes_the_way_of_a_pass(tmp_path: Path) -> None:
