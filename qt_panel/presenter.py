@@ -89,7 +89,7 @@ class Presenter(QObject):
         job_id = uuid.uuid4().hex
         self._forms[job_id] = form
         if maps_only:
-            self._forget_refused_looks()
+            self._forget(self._looks - self._sending - {row.job.id for row in self.table.rows})  # they were refused
             self._looks.add(job_id)
         self._sending.add(job_id)
         self._session.send(m.Submit(job_id=job_id, form=form, maps_only=maps_only))
@@ -103,8 +103,7 @@ class Presenter(QObject):
         """Ask again for what a notice says has failed."""
         form = self._forms.get(notice.job_id)
         if form is not None:
-            if allow_download:
-                form = dataclasses.replace(form, allow_download=True)
+            form = dataclasses.replace(form, allow_download=form.allow_download or allow_download)
             if notice.job_id in self._looks:
                 self.maps_again.emit(form)
             else:
@@ -315,22 +314,14 @@ class Presenter(QObject):
             self.view_changed.emit()
         self._forget_old_looks()
 
-    def _forget_refused_looks(self) -> None:
-        """Let go of looks that the service didn't take; what was said of the last of them is settled by now."""
-        gone = self._looks - self._sending - {row.job.id for row in self.table.rows}
-        self._forget(gone)
-
     def _forget_old_looks(self) -> None:
-        shorter = without_old_looks(self.table, {self.looked_at})
-        if shorter is not self.table:
-            gone = {row.job.id for row in self.table.rows} - {row.job.id for row in shorter.rows}
-            self.table = shorter
-            self._forget(gone)
+        before, self.table = self.table, without_old_looks(self.table, {self.looked_at})
+        if self.table is not before:
+            self._forget({row.job.id for row in before.rows} - {row.job.id for row in self.table.rows})
 
     def _forget(self, looks: set[str]) -> None:
         self._looks -= looks
-        for job_id in looks:
-            self._forms.pop(job_id, None)  # which may hold pictures
+        self._forms = {job_id: form for job_id, form in self._forms.items() if job_id not in looks}  # with pictures
 
     def _take_preview(self, job_id: str, pixels: UInt8Array | None) -> None:
         self._preview_asked = False
