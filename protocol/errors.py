@@ -193,7 +193,10 @@ class NoArmature(SceneError):
 
 class UnmappedRig(SceneError):
     code = "unmapped_rig"
-    sentence = 'The armature "{armature}" names its bones in a way that is not known. Not found: {missing}.'
+    sentence = (
+        'The armature "{armature}" names its bones in a way that is not known. Not found: {missing}. '
+        "Map them in Object Data Properties > Bone Mapping, or tick Not a Person there."
+    )
 
 
 class NothingSelected(SceneError):
@@ -357,7 +360,7 @@ class DiskFull(JobError):
 
 class BlobMissing(JobError):
     code = "blob_missing"
-    sentence = "The backend no longer has the image {sha256}."
+    sentence = "The backend no longer has the image {sha256}. Render again, or choose the file again."
 
 
 class WorkerFailed(JobError):

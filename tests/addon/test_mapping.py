@@ -129,6 +129,7 @@ def test_invented_names_fail_loudly_and_are_mapped_for_good(stage: Any, tmp_path
         seen(stage)
     for point in REQUIRED:
         assert point.replace("_", " ") in str(failure.value)
+    assert "Bone Mapping" in str(failure.value)  # where scripts and F12, which have no button, send the user
     map_by_hand(rig, names)
     assert_posed(stage, rig, names)
     assert None not in seen(stage)[0].body  # the face is worked out from the head bone
