@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import diffusers
 import pytest
 import torch
@@ -138,3 +139,20 @@ def test_a_net_that_pools_guides_the_conditional_half_alone(plain: Any, models: 
 
 def test_a_net_that_serves_twice_is_one_network(plain: Any, union: Any) -> None:
     assert networks(together([use(union, 1), use(plain), use(union, 3)])) == [union, plain]
+
+
+@torch.inference_mode()
+def test_offloading_brings_every_net_to_the_device(models: Path) -> None:
+    """As `enable_model_cpu_offload` hooks it. "meta" is a device that every computer has; it computes nothing."""
+    nets = [
+        diffusers.ControlNetModel.from_pretrained(models / "sdxl-depth"),
+        diffusers.ControlNetUnionModel.from_pretrained(models / "sdxl-promax"),
+    ]
+    model = together([use(nets[0]), use(nets[1], 0), use(nets[1], 1)])
+    accelerate.cpu_offload_with_hook(model, torch.device("meta"))
+    down, mid = model(
+        SAMPLE, STEP, encoder_hidden_states=TEXT, controlnet_cond=HINTS, conditioning_scale=[0.0, 1.0, 1.0],
+        added_cond_kwargs=ADDED,
+    )  # fmt: skip
+    assert {tensor.device.type for tensor in (*down, mid)} == {"meta"}
+    assert {part.device.type for net in nets for part in net.parameters()} == {"meta"}
