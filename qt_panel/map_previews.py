@@ -59,8 +59,15 @@ class MapPreviews(QObject):
             self._soon.start()
 
     def _ask_next(self) -> None:
-        if self._next is not None:
-            self._ask(self._next, self._only, quietly=True)
+        form, asked, only = self._next, self._asked, self._only
+        if form is None or asked is None:
+            return
+        if only is not None and len(form.controls) != len(asked.controls):  # where rows have come or gone
+            kept = [row.image is asked.controls[only].image for row in form.controls]
+            if True not in kept:
+                return  # the row itself has gone; its map stays
+            only = kept.index(True)
+        self._ask(form, only, quietly=True)
 
     def _ask(self, form: Form, only: int | None, *, quietly: bool) -> None:
         self._soon.stop()

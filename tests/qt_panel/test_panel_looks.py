@@ -97,6 +97,21 @@ def test_a_look_that_is_tried_again_is_of_the_same_rows(qtbot: QtBot, window: Wi
     qtbot.waitUntil(lambda: made == [2, 2], timeout=WAIT_MS)
 
 
+def test_a_row_that_is_looked_at_alone_is_followed_to_its_new_place(qtbot: QtBot, window: Window) -> None:
+    made: list[int] = []
+    window.previews.made.connect(lambda number, _: made.append(number))
+    window.previews.look(window.form_panel.form, 1)
+    qtbot.waitUntil(lambda: made == [1], timeout=WAIT_MS)
+    window.form_panel.controls.rows[0].removed.emit()
+    qtbot.waitUntil(lambda: made == [1, 0], timeout=WAIT_MS)
+    job = window.presenter.job()
+    assert job is not None
+    assert [control.kind for control in job.request.controls] == [ControlKind.NORMAL]
+    window.form_panel.controls.rows[0].removed.emit()
+    qtbot.wait(300)
+    assert window.presenter.job() == job
+
+
 def test_a_look_that_cannot_be_had_leaves_the_last_one_to_follow(qtbot: QtBot, window: Window) -> None:
     form = window.form_panel.form
     emptied = dataclasses.replace(form, controls=(*form.controls, forms.ControlForm(enabled=False)))
