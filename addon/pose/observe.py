@@ -3,6 +3,7 @@
 Only reads, so it may run in the render thread; what it returns holds no reference to Blender's data.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -78,6 +79,7 @@ class _Placed:
 class _Body:
     """What belongs to one armature, wherever it is instanced."""
 
+    armature: Any  # evaluated
     meshes: dict[int, Any] = field(default_factory=dict)  # evaluated, as they stand where they are no instance
     objects: set[str] = field(default_factory=set)
 
@@ -134,7 +136,7 @@ class _Cast:
             return (self._evaluated(thing),)
         armatures = tuple({a.original.as_pointer(): self._evaluated(a) for a in _behind(thing)}.values())
         for armature in armatures:
-            body = self._bodies.setdefault(armature.original.as_pointer(), _Body())
+            body = self._bodies.setdefault(armature.original.as_pointer(), _Body(armature=armature))
             body.objects.add(thing.original.name_full)
             if kind == "MESH":
                 body.meshes[address] = self._evaluated(thing)
@@ -160,8 +162,26 @@ class _Cast:
         size = np.cbrt(abs(np.linalg.det(rotation)))
         if size < 1e-9:
             return None
-        body = self._bodies.get(armature.original.as_pointer(), _Body())
-        names = tuple(armature.pose.bones.keys())
+        planned = self._planned(armature)
+        objects = self._body(armature).objects
+        if planned is _Unplanned.STRANGER and self._carrier(armature) is None:
+            self.strangers.setdefault(armature.name, Stranger(name=armature.name, objects=frozenset(objects)))
+        if isinstance(planned, _Unplanned):
+            return None
+        points, outward = planned.posed(_matrices(armature.pose.bones, "matrix"), item.world)
+        return Figure(
+            name=armature.name,
+            objects=frozenset(objects | self._carried.get(armature.original.as_pointer(), set())),
+            points=points,
+            outward=outward,
+            head_m=float(planned.head * size),
+        )
+
+    def _body(self, armature: Any) -> _Body:
+        return self._bodies.get(armature.original.as_pointer()) or _Body(armature=armature)
+
+    def _planned(self, armature: Any) -> Plan | _Unplanned:
+        body, names = self._body(armature), tuple(armature.pose.bones.keys())
         key = (
             armature.data.original.as_pointer(),
             names,
@@ -169,20 +189,28 @@ class _Cast:
         )
         if key not in self._plans:
             self._plans[key] = self._plan(armature, names, body)
-        planned = self._plans[key]
-        if planned is _Unplanned.STRANGER:
-            stranger = Stranger(name=armature.name, objects=frozenset(body.objects))
-            self.strangers.setdefault(armature.name, stranger)
-        if isinstance(planned, _Unplanned):
+        return self._plans[key]
+
+    def _carrier(self, armature: Any) -> Any | None:
+        """The person who carries an armature: a bow, a rigged skirt. Persons are carried by nobody."""
+        if not isinstance(self._planned(armature), _Unplanned):
             return None
-        points, outward = planned.posed(_matrices(armature.pose.bones, "matrix"), item.world)
-        return Figure(
-            name=armature.name,
-            objects=frozenset(body.objects),
-            points=points,
-            outward=outward,
-            head_m=float(planned.head * size),
-        )
+        above = armature.parent
+        while above is not None:
+            if above.type == "ARMATURE" and isinstance(self._planned(self._evaluated(above)), Plan):
+                return above
+            above = above.parent
+        return None
+
+    @functools.cached_property
+    def _carried(self) -> dict[int, set[str]]:
+        """What belongs to the armatures that a person carries, by the address of the person's."""
+        found: dict[int, set[str]] = {}
+        for body in self._bodies.values():
+            carrier = None if body.armature.parent is None else self._carrier(body.armature)
+            if carrier is not None:
+                found.setdefault(carrier.original.as_pointer(), set()).update(body.objects)
+        return found
 
     def _plan(self, armature: Any, names: tuple[str, ...], body: _Body) -> Plan | _Unplanned:
         if mapping.is_nobody(armature.data.original):  # evaluated data isn't made anew when properties change

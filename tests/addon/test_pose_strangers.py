@@ -6,9 +6,10 @@ from typing import Any
 
 import bpy
 import pytest
+from mathutils import Matrix
 from test_mapping import invented, map_by_hand, numbered
 from test_mapping_panels import context, drawn
-from test_pose import head_mesh, look, man
+from test_pose import L_WRIST, head_mesh, look, man
 from underpaint.addon import api, engine, inspector, main_thread, operators_generate, operators_maps
 from underpaint.addon.capture import People, capture
 from underpaint.addon.job_state import JobState
@@ -16,6 +17,7 @@ from underpaint.addon.ui import mapping as panel
 from underpaint.addon.ui import maps, sections
 from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import NoArmature, UnmappedRig
+from underpaint.protocol.sources import Visibility
 
 
 @pytest.fixture
@@ -238,3 +240,41 @@ def test_a_linked_armature_is_silenced_in_an_override(stage: Any, tmp_path: Path
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     rig = next(thing for thing in bpy.data.objects if thing.type == "ARMATURE" and thing.override_library)
     assert rig.data.underpaint.not_a_person
+
+
+def test_a_rigged_thing_that_a_person_carries_is_the_person_s_and_no_stranger(stage: Any) -> None:
+    """A bow with bones of its own, in the hand: it hides the wrist as the person's own, and is not spoken of."""
+    holder = somebody()
+    bow = figure(0.0)
+    (skin,) = bow.children
+    skin.matrix_world = Matrix.Translation((0.7, -0.4, 1.39))
+
+    def wrist() -> Visibility:
+        bpy.context.view_layer.update()
+        (person,) = capture(stage).people
+        point = person.body[L_WRIST]
+        assert point is not None
+        return point.visibility
+
+    assert wrist() is Visibility.BEHIND_OTHERS
+    assert capture(stage).left_out == (bow.name,)
+    hand = bpy.data.objects.new("Hand", None)  # by way of an empty, as riggers do
+    stage.collection.objects.link(hand)
+    hand.parent, hand.parent_type, hand.parent_bone = holder, "BONE", "hand_l"
+    before = bow.matrix_world.copy()
+    bow.parent = hand
+    bpy.context.view_layer.update()
+    bow.matrix_world = before
+    assert wrist() is Visibility.BEHIND_ITSELF
+    assert capture(stage).left_out == ()
+
+
+def test_a_person_who_is_carried_is_somebody_else(stage: Any) -> None:
+    mother, child = somebody(), somebody()
+    child.parent = mother
+    child.location = (0.0, -0.6, 0.0)
+    bpy.context.view_layer.update()
+    seen = capture(stage)
+    assert len(seen.people) == 2
+    far, _near = seen.people
+    assert Visibility.BEHIND_OTHERS in {point.visibility for point in far.body if point is not None}
