@@ -273,7 +273,7 @@ class ControlRow(Card):
             image = to_qimage(self._image.pixels)
         elif image is None and isinstance(self._image, Reused) and self._image.shown is not None:
             self.wanted.emit(self._image.shown)
-        self._thumbnail.show_image(image, self._image_words())
+        self._thumbnail.show_image(image, self._image_words(), held=self._image is not None)
         mask = self._mask_picture
         self._mask.show_image(
             None if mask is None else to_qimage(mask.pixels), "No mask yet." if mask is None else _size_words(mask)

@@ -33,8 +33,10 @@ def read(path: Path) -> Picture | PoseFile:
     return PoseFile(name=path.name, frame=people_from_json(text)[0], file=str(path))
 
 
-def from_mime(mime: QMimeData) -> Picture | PoseFile | None:
+def from_mime(mime: QMimeData | None) -> Picture | PoseFile | None:
     """What was dropped or pasted; None when there is nothing of use in it. Raises as `read` does."""
+    if mime is None:  # a platform without a clipboard
+        return None
     for url in mime.urls():
         if url.isLocalFile():
             return read(Path(url.toLocalFile()))

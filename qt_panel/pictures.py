@@ -83,8 +83,10 @@ def from_mime(mime: QMimeData) -> Picture | None:
     return None
 
 
-def holds_picture(mime: QMimeData) -> bool:
-    """Whether dropping this could give a picture, without reading it."""
+def holds_picture(mime: QMimeData | None) -> bool:
+    """Whether dropping this could give a picture, without reading it. A platform may have no clipboard: None."""
+    if mime is None:
+        return False
     return mime.hasImage() or any(url.isLocalFile() for url in mime.urls())
 
 

@@ -42,6 +42,7 @@ class Thumbnail(QAbstractButton):
         self._words = words
         self._poses = poses
         self._image: QImage | None = None
+        self._held = False  # whether there is something to clear
         self._hovered_by_drag = False
         self.setFixedSize(SIDE_PX, SIDE_PX)
         self.setAcceptDrops(True)
@@ -51,9 +52,10 @@ class Thumbnail(QAbstractButton):
         self.clicked.connect(lambda: self._open_menu())
         self.setAccessibleName("Control image")
 
-    def show_image(self, image: QImage | None, words: str) -> None:
-        """Show an image (or none) and say in the tooltip what it is."""
+    def show_image(self, image: QImage | None, words: str, *, held: bool | None = None) -> None:
+        """Show an image (or none) and say in the tooltip what it is; `held` is for what is there and has no image."""
         self._image = image
+        self._held = image is not None if held is None else held
         self.setToolTip(f"{words}\nDrop a picture here, paste one (Ctrl+V), or click to choose a file.")
         self.setAccessibleDescription(words)
         self.update()
@@ -93,7 +95,7 @@ class Thumbnail(QAbstractButton):
         paste.setEnabled(pictures.holds_picture(QGuiApplication.clipboard().mimeData()))
         clear = QAction(icon("remove"), "Clear", menu)
         clear.triggered.connect(self.cleared)
-        clear.setEnabled(self._image is not None)
+        clear.setEnabled(self._held)
         menu.addActions([choose, paste, clear])
         menu.popup(self.mapToGlobal(QPoint(0, self.height())))
 

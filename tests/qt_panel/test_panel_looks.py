@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from panel_driver import SIZE, WAIT_MS, OpenWindow, blender_request, generate, until_connected, until_state
+from PySide6.QtWidgets import QMenu
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import ModelMissing
@@ -132,6 +133,17 @@ def test_closing_asks_about_pictures_and_not_about_looks(qtbot: QtBot, window: W
     window.close()
     assert window.question is None
     assert not window.isVisible()
+
+
+def test_passes_that_have_no_thumbnail_yet_can_be_cleared(qtbot: QtBot, window: Window) -> None:
+    row = window.form_panel.controls.rows[2]
+    assert not row._kind.isEnabled()
+    row._thumbnail.click()
+    clear = next(action for action in row._thumbnail.findChild(QMenu).actions() if action.text() == "Clear")
+    assert clear.isEnabled()
+    clear.trigger()
+    assert row.control.image is None
+    assert row._kind.isEnabled()
 
 
 def test_a_seed_beyond_the_field_stays_as_it_is(qtbot: QtBot) -> None:
