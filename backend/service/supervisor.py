@@ -35,6 +35,7 @@ class Limits:
     start_silence_s: float = 180.0  # until Ready: importing torch from a cold disk holds Python's lock for long
     start_s: float = 900.0  # until Ready, however lively it is
     cancel_s: float = 5.0  # between a cancel and the worker's obedience
+    look_cancel_s: float = 60.0  # the same for a look, which may be at work on a large detector or its download
     death_s: float = 5.0  # between a kill and the end of the pipe
     tick_s: float = 0.25
 
@@ -69,6 +70,7 @@ class Supervisor:
         self._job_id: str | None = None
         self._cancelled_at: float | None = None
         self._look_id: str | None = None
+        self._look_cancelled_at: float | None = None
         self._owed: list[Transition] = []  # ends that a full disk has kept from being recorded
         self._owed_loss: str | None = None  # the same, for a worker's death; its reason
         self._warned_at = -_WARN_EVERY_S
@@ -108,8 +110,10 @@ class Supervisor:
             self._cancelled_at = time.monotonic()
             if self._worker is not None:
                 self._worker.send(Cancel(job_id=job_id))
-        elif job.state is JobState.RUNNING and job_id == self._look_id and self._worker is not None:
-            self._worker.send(Cancel(job_id=job_id))  # no picture is worth killing the worker for a look
+        elif job.state is JobState.RUNNING and job_id == self._look_id and self._look_cancelled_at is None:
+            self._look_cancelled_at = time.monotonic()
+            if self._worker is not None:
+                self._worker.send(Cancel(job_id=job_id))
         return job
 
     # ---- the loop
@@ -155,10 +159,17 @@ class Supervisor:
                 self._gone(worker, "it was killed and its pipe stayed open")
         elif self._cancelled_at is not None and now - self._cancelled_at > self._limits.cancel_s:
             self._kill(f"it ignored a cancel for {self._limits.cancel_s:.0f} s")
+        elif self._look_is_in_the_way(now):
+            self._kill(f"a look ignored a cancel for {self._limits.look_cancel_s:.0f} s")
         elif now - self._heard_at > patience:
             self._kill(f"it gave no sign of life for {patience:.0f} s")
         elif not self._ready and now - self._started_at > self._limits.start_s:
             self._kill(f"it was not ready after {self._limits.start_s:.0f} s")
+
+    def _look_is_in_the_way(self, now: float) -> bool:
+        """Whether a look neither ends nor lets others begin. A picture that is being painted never dies for that."""
+        late = self._look_cancelled_at is not None and now - self._look_cancelled_at > self._limits.look_cancel_s
+        return late and self._hub.progress is None
 
     def _dispatch(self) -> None:
         """Begin the next job and the next look, as far as nothing is in their way."""
@@ -174,6 +185,7 @@ class Supervisor:
             look = self._begin(self._database.next_queued(transient=True))
             if look is not None and self._worker is not None:
                 self._look_id = look.id
+                self._look_cancelled_at = None
                 self._worker.send(Run(job_id=look.id, request=look.request))
 
     def _begin(self, job: Job | None) -> Job | None:
@@ -319,7 +331,7 @@ class Supervisor:
     def _finish(self, change: Transition) -> None:
         """The end of the running job or look, as its worker told it."""
         if change.job_id == self._look_id:
-            self._look_id = None
+            self._look_id = self._look_cancelled_at = None
         else:
             self._job_id = self._cancelled_at = None
             self._hub.end_job()
@@ -347,7 +359,7 @@ class Supervisor:
                     self._hub.end_job()
                 if self._look_id is not None:
                     self._lose(self._look_id, self._owed_loss)
-                    self._look_id = None
+                    self._look_id = self._look_cancelled_at = None
                 self._owed_loss = None
                 self._hub.wake()
         except DiskFull as error:

@@ -54,7 +54,7 @@ async def until(condition):
 
 
 @contextlib.asynccontextmanager
-async def supervision(database, tmp_path, *arguments):
+async def supervision(database, tmp_path, *arguments, **limits):
     blobs = BlobStore(tmp_path / "blobs")
     supervisor = Supervisor(
         database=database,
@@ -62,7 +62,7 @@ async def supervision(database, tmp_path, *arguments):
         hub=Hub(),
         command=[sys.executable, str(FAKE_WORKER), "--blobs", str(blobs.folder), *arguments],
         worker_log=tmp_path / "worker.log",
-        limits=Limits(tick_s=0.02),
+        limits=Limits(tick_s=0.02, **limits),
     )
     watch = asyncio.create_task(supervisor.run())
     yield supervisor
@@ -133,4 +133,49 @@ def test_a_look_that_ends_workers_as_they_start_ends_no_picture(tmp_path, told):
     asyncio.run(story())
     assert database.job(look).state is JobState.FAILED
     assert database.job(JOB).state is JobState.SUCCEEDED
+    database.close()
+
+
+def test_a_look_that_ignores_its_cancel_is_in_no_picture_s_way(tmp_path, told):
+    database = Database(tmp_path / "queue.sqlite3")
+    look = "2" * 32
+
+    async def story():
+        async with supervision(database, tmp_path, look_cancel_s=0.2) as supervisor:
+            # The fake worker does what has a prompt one by one, as the real one does photos and pictures.
+            deaf = JobSubmission(request=told("steps=1 then=deaf"), transient=True)
+            database.submit(look, deaf, at=1)
+            supervisor.wake()
+            await until(lambda: database.job(look).state is JobState.RUNNING)
+            database.submit(JOB, JobSubmission(request=told("steps=1")), at=1)
+            supervisor.wake()
+            await until(lambda: database.job(JOB).state is JobState.RUNNING)
+            await asyncio.sleep(0.5)
+            assert not database.job(JOB).state.ended
+            supervisor.cancel(look)
+            await until(lambda: database.job(JOB).state.ended)
+
+    asyncio.run(story())
+    assert database.job(look).state is JobState.CANCELLED
+    assert database.job(JOB).state is JobState.SUCCEEDED
+    database.close()
+
+
+def test_a_picture_that_is_being_painted_does_not_die_for_a_look(tmp_path, told):
+    database = Database(tmp_path / "queue.sqlite3")
+    look = "2" * 32
+
+    async def story():
+        async with supervision(database, tmp_path, look_cancel_s=0.05) as supervisor:
+            database.submit(JOB, JobSubmission(request=told("steps=10 pause=0.1")), at=1)
+            supervisor.wake()
+            await until(lambda: supervisor._hub.progress is not None)
+            database.submit(look, JobSubmission(request=told("then=deaf"), transient=True), at=1)
+            supervisor.wake()
+            await until(lambda: database.job(look).state is JobState.RUNNING)
+            supervisor.cancel(look)
+            await until(lambda: database.job(JOB).state.ended)
+
+    asyncio.run(story())
+    assert (database.job(JOB).state, database.job(JOB).attempts) == (JobState.SUCCEEDED, 1)
     database.close()
