@@ -5,7 +5,7 @@ Only reads, so it may run in the render thread; what it returns holds no referen
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -18,6 +18,8 @@ from .match import unmapped
 from .plan import Frame, Plan, Rest, plan, upright
 
 _FARTHEST_M = 1e9  # what is farther away can't be seen; Blender keeps infinity as 3e38
+_LIMBS = np.arange(2, 14)  # of the body's points, shoulders to ankles
+_SAME = 0.3  # of the head bone, 6 cm for a grown man: nobody's limbs are all so near to somebody else's
 _FEWEST_BONES = 12  # of a skinned armature that may be a person with names of its own: one for each limb's joint
 
 
@@ -59,12 +61,43 @@ def observe(depsgraph: Any, *, strict: bool = True) -> Observed:
     An armature that the user has marked as not a person is neither.
     """
     cast = _Cast(depsgraph, strict=strict)
-    people = [figure for item in cast.skinned if (figure := cast.figure(item))]
+    bodies_first = sorted(cast.skinned, key=lambda item: _depth(item.armature))
+    people = _one_in_a_place([figure for item in bodies_first if (figure := cast.figure(item))])
     if not people:
         people = [figure for item in cast.bare if (figure := cast.figure(item))]
     if strict and not people and cast.strangers:
         raise unmapped(next(iter(cast.strangers)), None)
     return Observed(figures=tuple(people), strangers=tuple(cast.strangers.values()))
+
+
+def _depth(thing: Any) -> int:
+    """How many objects carry one."""
+    depth = 0
+    while (thing := thing.parent) is not None:
+        depth += 1
+    return depth
+
+
+def _one_in_a_place(figures: list[Figure]) -> list[Figure]:
+    """The figures without those whose limbs lie in another's, which gets their objects.
+
+    Such is a garment with an armature of its own, that has the body's bones and moves with them. The first of
+    them is taken for the body.
+    """
+    kept: list[Figure] = []
+    joints = np.empty((len(figures), len(_LIMBS), 3))
+    for figure in figures:
+        own = figure.points[_LIMBS]
+        apart = np.linalg.norm(joints[: len(kept)] - own, axis=-1)
+        with np.errstate(invalid="ignore"):  # a joint that a rig lacks, as wrists may be, is apart from none
+            same = np.flatnonzero(~(apart > _SAME * figure.head_m).any(axis=1))
+        if same.size:
+            body = kept[same[0]]
+            kept[same[0]] = replace(body, objects=body.objects | figure.objects)
+        else:
+            joints[len(kept)] = own
+            kept.append(figure)
+    return kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from test_pose import L_WRIST, head_mesh, look, man
 from underpaint.addon import api, engine, inspector, main_thread, operators_generate, operators_maps
 from underpaint.addon.capture import People, capture
 from underpaint.addon.job_state import JobState
+from underpaint.addon.pose import observe
 from underpaint.addon.ui import mapping as panel
 from underpaint.addon.ui import maps, sections
 from underpaint.protocol.client import Connection
@@ -278,3 +279,26 @@ def test_a_person_who_is_carried_is_somebody_else(stage: Any) -> None:
     assert len(seen.people) == 2
     far, _near = seen.people
     assert Visibility.BEHIND_OTHERS in {point.visibility for point in far.body if point is not None}
+
+
+@pytest.mark.parametrize("parented", [True, False])
+def test_a_garment_with_the_body_s_skeleton_is_no_second_person(stage: Any, parented: bool) -> None:
+    body = somebody()
+    dress = man(stage)
+    bpy.ops.mesh.primitive_cylinder_add(radius=0.3, depth=1.4, location=(0, 0, 0.8))
+    cloth = bpy.context.object
+    cloth.parent = dress
+    cloth.modifiers.new("Armature", "ARMATURE").object = dress
+    if parented:
+        dress.parent = body
+    bpy.context.view_layer.update()
+    (figure_,) = observe(bpy.context.evaluated_depsgraph_get()).figures
+    assert cloth.name in figure_.objects
+    (person,) = capture(stage).people
+    assert Visibility.BEHIND_OTHERS not in {point.visibility for point in person.body if point is not None}
+    if parented:
+        assert figure_.name == body.name
+    dress.location.x = 0.05
+    assert len(capture(stage).people) == 1
+    dress.location.x = 0.3
+    assert len(capture(stage).people) == 2
