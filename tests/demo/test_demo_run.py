@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).with_name("golden_maps.png")  # 128 x 128 each, in the order of their names
+CHANGED = 0.01  # of a map's pixels may differ: Cycles' denoiser and OpenCV round by the processor
 PICTURES = ("render", "control_depth", "control_normal", "control_pose")
 PHASES = {
     *("capture", "convert", "upload", "queue", "load", "conditioning", "encode"),
@@ -58,6 +60,7 @@ def test_a_tiny_demo_leaves_everything_and_its_second_run_the_same_picture(tmp_p
     for name in PICTURES:
         assert _png_size(tmp_path / f"{name}.png") == (128, 128), name
     assert _png_size(tmp_path / "contact_sheet.png")[0] > 1000
+    _hold_against_golden(tmp_path / "work" / "maps", tmp_path)
     assert (tmp_path / "scene.blend").stat().st_size > 100_000
     assert (tmp_path / "textured.blend").stat().st_size > (tmp_path / "scene.blend").stat().st_size
 
@@ -83,3 +86,26 @@ def test_a_tiny_demo_leaves_everything_and_its_second_run_the_same_picture(tmp_p
     assert (tmp_path / "scene.blend").stat().st_mtime_ns == made_at
     assert picture
     assert _png_pixels(tmp_path / "render.png") == picture
+
+
+def _hold_against_golden(maps: Path, out: Path) -> None:
+    """Every kind of map against the one that was looked at; a change that is meant replaces the golden sheet."""
+    made = out / "golden_maps.png"
+    program = "import sys; from underpaint.demo import sheet; sheet.grid(sys.argv[1], sys.argv[2], columns=4)"
+    subprocess.run([_main_python(), "-c", program, str(maps), str(made)], check=True, timeout=60)
+    compare = (
+        "import sys, json, numpy; from PIL import Image;"
+        "a, b = (numpy.asarray(Image.open(name).convert('RGB')).astype(int) for name in sys.argv[1:]);"
+        "difference = abs(a - b).max(axis=2).reshape(4, 128, 4, 128);"
+        "print(json.dumps((difference > 24).mean(axis=(1, 3)).ravel().tolist()))"
+    )
+    command = [_main_python(), "-c", compare, str(made), str(GOLDEN)]
+    changed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
+    names = sorted(path.stem for path in maps.glob("*.png"))
+    assert len(names) == 16
+    off = {name: part for name, part in zip(names, changed, strict=True) if part > CHANGED}
+    if off:
+        keep = REPOSITORY / "tests" / "artefacts" / "golden_maps.png"
+        keep.parent.mkdir(exist_ok=True)
+        keep.write_bytes(made.read_bytes())
+    assert not off, f"{off} of the pixels changed; look at {keep}, and put it in the place of {GOLDEN} if it is right"

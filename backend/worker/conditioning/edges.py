@@ -31,7 +31,7 @@ _BESIDE_PX = 2  # of the reference picture: a fold so close to another line is t
 _LASTING_PX = 16  # of the reference picture: creases so long are no accident of where pixels meet a bevel
 _PIECE_PX = 6  # of the reference picture: what is left of a crease that runs along a border
 _THICKET_PX = 9  # of the reference picture: the neighbourhood whose lines are counted
-_THICKET = 0.38  # the part of it that lines, a reference pixel wide, may cover
+_THICKET = 0.46  # the part of it that lines, a reference pixel wide, may cover: four side by side, as of two thin legs
 _GAP_PX = 3  # of the reference picture: lines that break off so close to another are continued
 
 
@@ -73,7 +73,7 @@ def _without_thickets(kinds: UInt8Array, scale: float) -> UInt8Array:
 
     Their fringe, which has room on one side, stays and outlines them.
     """
-    side = 2 * max(2, round(_THICKET_PX / 2 * scale)) + 1
+    side = 2 * round(_THICKET_PX / 2 * max(scale, 1.0)) + 1  # lines are a pixel wide in small pictures, too
     share = np.asarray(cv2.boxFilter((kinds > 0).astype(np.float32), -1, (side, side), borderType=cv2.BORDER_CONSTANT))
     thicket = share * max(scale, 1.0) > _THICKET
     if not thicket.any():
