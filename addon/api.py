@@ -151,5 +151,6 @@ def _overridden(settings: Any, overrides: dict[str, Any], scene: Any) -> Any:
         overrides = {**overrides, "scheduler": Scheduler[scheduler]}
     if "controls" in overrides:
         overrides = {**overrides, "controls": tuple(overrides["controls"]), "default_controls": False}
-        overrides.setdefault("classes", segmentation.classes(scene))
+        if any(control.takes_classes for control in overrides["controls"]):
+            overrides.setdefault("classes", segmentation.classes(scene))
     return dataclasses.replace(settings, **overrides)

@@ -107,6 +107,11 @@ class ControlSettings:
         return self.image_is is not ImageIs.MAP
 
     @property
+    def takes_classes(self) -> bool:
+        """Whether it has to be known what the scene's things are."""
+        return self.kind is ControlKind.SEGMENTATION and self.image is None
+
+    @property
     def wants(self) -> Wants:
         """What the capture has to hold for this control, beside depth and normals."""
         scene = self.image is None

@@ -61,7 +61,7 @@ class Settings:
             guidance_scale=group.guidance_scale,
             scheduler=Scheduler[group.scheduler],
             seed=group.seed,
-            classes=segmentation.classes(scene) if any(map(_classified, controls)) else None,
+            classes=segmentation.classes(scene) if any(control.takes_classes for control in controls) else None,
             allow_download=group.allow_download and bpy.app.online_access,
             use_preview=group.use_preview,
             keep_image=group.keep_image,
@@ -194,10 +194,6 @@ def _of_geometry(control: ControlSettings) -> bool:
     """Whether a control's map is blank where the camera sees no surface."""
     drawn = control.kind is not ControlKind.OPENPOSE and control.kind not in kinds.PICTURES
     return control.image is None and control.background is None and drawn
-
-
-def _classified(control: ControlSettings) -> bool:
-    return control.kind is ControlKind.SEGMENTATION and control.image is None
 
 
 def _since(began: float, phase: Phase) -> Timing:

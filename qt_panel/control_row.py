@@ -24,7 +24,7 @@ from .control_form import (
     uses,
     usual_use,
 )
-from .fields import Card, Choice, FloatField, IntField, ModelField, OptionChoice, quiet, tool_button
+from .fields import Card, Choice, FloatField, ModelField, OptionChoice, PercentField, quiet, tool_button
 from .form import MAX_SCALE
 from .option_area import OptionArea
 from .option_words import fields
@@ -73,9 +73,9 @@ class ControlRow(Card):
         self._offer_detectors(control.kind)
         self._detector.choose(control.detector or DETECTORS.get(control.kind, (None,))[0])
         self._controlnet.set_value(control.controlnet)
-        self._scale.setValue(control.conditioning_scale)
-        self._start.setValue(round(control.start * 100))
-        self._end.setValue(round(control.end * 100))
+        self._scale.fill(control.conditioning_scale)
+        self._start.fill(control.start)
+        self._end.fill(control.end)
         if control.image is not self._image:
             self._map = None
         self._image, self._mask_picture = control.image, control.mask
@@ -108,9 +108,9 @@ class ControlRow(Card):
             detector=self._chosen_detector(),
             mask=self._mask_picture,
             controlnet=self._controlnet.value,
-            conditioning_scale=self._scale.value(),
-            start=self._start.value() / 100,
-            end=self._end.value() / 100,
+            conditioning_scale=self._scale.exact,
+            start=self._start.part,
+            end=self._end.part,
             enabled=self._enabled.isChecked(),
         )
 
@@ -144,8 +144,8 @@ class ControlRow(Card):
         self._controlnet.set_recent(recent)
         self._scale = FloatField(0, MAX_SCALE, 0.05, "Conditioning scale", "How much this control counts; 1 is normal")
         part = "of the steps at which this control"
-        self._start = IntField(0, 100, 5, "Start", f"The part {part} sets in", suffix=" %")
-        self._end = IntField(0, 100, 5, "End", f"The part {part} stops", suffix=" %")
+        self._start = PercentField("Start", f"The part {part} sets in")
+        self._end = PercentField("End", f"The part {part} stops")
         self._look = tool_button("maps", "Show this control's map")
         self._look.clicked.connect(lambda: self.map_asked.emit())
         remove = tool_button("remove", "Remove this control")

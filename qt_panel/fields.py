@@ -73,14 +73,45 @@ class IntField(_WheelNeedsFocus, QSpinBox):
 
 
 class FloatField(_WheelNeedsFocus, QDoubleSpinBox):
-    """A number with two decimals."""
+    """A number with two decimals; what is filled in stays exact until somebody changes it."""
 
     def __init__(self, low: float, high: float, step: float, name: str, tooltip: str) -> None:
         super().__init__()
         self.setRange(low, high)
         self.setSingleStep(step)
         self.setDecimals(2)
+        self._filled: tuple[float, float] | None = None  # as it is shown, and as it is
         _describe(self, name, tooltip)
+
+    @property
+    def exact(self) -> float:
+        """The number, with all its decimals where it was filled in and not touched since."""
+        shown = self.value()
+        return self._filled[1] if self._filled is not None and self._filled[0] == shown else shown
+
+    def fill(self, number: float) -> None:
+        """Fill in a number, which the field may round or limit for showing it."""
+        self.setValue(number)
+        self._filled = self.value(), number
+
+
+class PercentField(IntField):
+    """A part of a whole, shown in whole percents; what is filled in stays exact until somebody changes it."""
+
+    def __init__(self, name: str, tooltip: str) -> None:
+        super().__init__(0, 100, 5, name, tooltip, suffix=" %")
+        self._filled: tuple[int, float] | None = None
+
+    @property
+    def part(self) -> float:
+        """From 0 to 1."""
+        shown = self.value()
+        return self._filled[1] if self._filled is not None and self._filled[0] == shown else shown / 100
+
+    def fill(self, part: float) -> None:
+        """Fill in a part, 0 to 1."""
+        self.setValue(round(part * 100))
+        self._filled = self.value(), part
 
 
 class AutoIntField(IntField):

@@ -42,7 +42,7 @@ __all__ = [
     "with_passes",
 ]
 
-MAX_SCALE = 2.0
+MAX_SCALE = 10.0
 _DEFAULT_SIZE = Extent(width=512, height=512)
 
 

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..protocol.checks import MAX_SEED, MAX_SIDE, MIN_SIDE, SIZE_STEP, nearest_size
+from ..protocol.checks import MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE, SIZE_STEP, nearest_size
 from ..protocol.errors import InvalidSize
 from ..protocol.geometry import Camera, Extent
 from . import words
@@ -59,7 +59,7 @@ class FormPanel(QScrollArea):
             size=Extent(width=self._width.value(), height=self._height.value()),
             controls=self.controls.controls,
             steps=self._steps.value(),
-            guidance_scale=self._guidance.value(),
+            guidance_scale=self._guidance.exact,
             scheduler=self._scheduler.value,
             seed=min(int(self._seed.text() or 0), MAX_SEED),
             random_seed=self._random.isChecked(),
@@ -76,7 +76,7 @@ class FormPanel(QScrollArea):
         self._width.setValue(form.size.width)
         self._height.setValue(form.size.height)
         self._steps.setValue(form.steps)
-        self._guidance.setValue(form.guidance_scale)
+        self._guidance.fill(form.guidance_scale)
         self._scheduler.set_value(form.scheduler)
         self._seed.setText(str(form.seed))
         self._random.setChecked(form.random_seed)
@@ -174,8 +174,8 @@ class FormPanel(QScrollArea):
         self._size_note.setTextFormat(Qt.TextFormat.RichText)
         self._size_note.linkActivated.connect(self.mend_size)
         self._size_note.hide()
-        self._steps = IntField(1, 200, 1, "Steps", "Denoising steps; more take longer")
-        self._guidance = FloatField(0, 30, 0.5, "Guidance scale", "How closely the prompt is followed; 1 ignores it")
+        self._steps = IntField(1, MAX_STEPS, 1, "Steps", "Denoising steps; more take longer")
+        self._guidance = FloatField(0, 100, 0.5, "Guidance scale", "How closely the prompt is followed; 1 ignores it")
         self._scheduler = Choice(list(words.SCHEDULERS.items()), "Scheduler", "How the noise is taken away")
         self._seed = QLineEdit()
         self._seed.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]{0,19}")))

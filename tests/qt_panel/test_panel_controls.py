@@ -235,3 +235,13 @@ def test_choosing_a_kind_chooses_what_its_picture_is(qtbot: QtBot) -> None:
     row._kind.set_value(ControlKind.NORMAL)
     assert row.control.use is PictureUse.MAP
     assert len(changes) == 2
+
+
+def test_numbers_of_a_row_stay_exact_until_they_are_changed(qtbot: QtBot) -> None:
+    given = ControlForm(kind=ControlKind.DEPTH, conditioning_scale=2.345678, start=0.123, end=0.777)
+    row = ControlRow(given)
+    qtbot.addWidget(row)
+    assert (row.control.conditioning_scale, row.control.start, row.control.end) == (2.345678, 0.123, 0.777)
+    row._end.setValue(50)
+    row._scale.setValue(1.5)
+    assert (row.control.conditioning_scale, row.control.start, row.control.end) == (1.5, 0.123, 0.5)
