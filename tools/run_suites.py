@@ -63,7 +63,7 @@ SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE)}
 LINTS = (
     ("ruff format", ("ruff", "format", "--check", ".")),
     ("ruff check", ("ruff", "check", ".")),
-    ("pyright", ("pyright",)),
+    ("pyright", ("pyright", "--project", "pyproject.toml")),  # else one that lies in a folder above would count
     ("import contracts", ("lint-imports", "--no-cache")),
 )
 
