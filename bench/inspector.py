@@ -8,17 +8,16 @@ The scene is the demo's, the backend warm; all it writes lies in a temporary fol
 """
 
 import argparse
-import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from statistics import median
 
 import bpy
+from surroundings import service, silence
 from underpaint import addon
 from underpaint.demo import scene
-from underpaint.protocol import client
 
 KINDS = ("DEPTH", "NORMAL", "OPENPOSE", "LINEART", "SEGMENTATION")
 
@@ -34,7 +33,7 @@ def main() -> None:
         os.environ["UNDERPAINT_HOME"] = folder
         addon.register()
         try:
-            with _service():
+            with service():
                 print(f"Blender {bpy.app.version_string}, {os.cpu_count()} cores; milliseconds, median (least)")
                 print(f"{'':22}{'three default controls':>26}{'with ' + ', '.join(options.kinds[3:]).lower():>36}")
                 for size in options.sizes:
@@ -44,7 +43,7 @@ def main() -> None:
 
 
 def _measure(size: int, kinds: list[str], runs: int) -> None:
-    with _silence():
+    with silence():
         scene.build(size)
     opened = bpy.context.scene
     opened.render.resolution_x = opened.render.resolution_y = size
@@ -66,7 +65,7 @@ def _measure(size: int, kinds: list[str], runs: int) -> None:
 def _look() -> tuple[float, float, float]:
     from underpaint.addon import inspector
 
-    with _silence():
+    with silence():
         whole = _timed(bpy.ops.underpaint.preview_maps)
         captured = inspector.state.look.sent.capture
         depth = bpy.context.scene.underpaint.controls[0].depth
@@ -79,30 +78,6 @@ def _timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return (time.perf_counter() - began) * 1e3
-
-
-@contextlib.contextmanager
-def _service() -> Iterator[None]:
-    connection = client.ensure_running()
-    try:
-        yield
-    finally:
-        connection.shutdown()
-        connection.close()
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Blender and Rigify write to the process's own stdout, past Python's."""
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -8,20 +8,17 @@ The scene is the demo's, the model the built-in one; all it writes lies in a tem
 """
 
 import argparse
-import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import bpy
+from surroundings import service, silence
 from underpaint import addon
 from underpaint.demo import report, scene
-from underpaint.protocol import client
 
 
 def main() -> None:
@@ -37,7 +34,7 @@ def main() -> None:
         addon.register()
         try:
             _open(options)
-            with _service():
+            with service():
                 clicks = [_click(seed) for seed in range(options.runs + 1)][1:]
         finally:
             addon.unregister()
@@ -46,7 +43,7 @@ def main() -> None:
 
 def _open(options: argparse.Namespace) -> None:
     if options.blend is None:
-        with _silence():
+        with silence():
             scene.build(options.size)
     else:
         bpy.ops.wm.open_mainfile(filepath=str(options.blend))
@@ -56,21 +53,11 @@ def _open(options: argparse.Namespace) -> None:
     opened.underpaint.steps = options.steps
 
 
-@contextlib.contextmanager
-def _service() -> Iterator[None]:
-    connection = client.ensure_running()
-    try:
-        yield
-    finally:
-        connection.shutdown()
-        connection.close()
-
-
 def _click(seed: int) -> report.Click:
     from underpaint.addon import images
 
     bpy.context.scene.underpaint.seed = seed
-    with _silence():
+    with silence():
         began = time.perf_counter()
         bpy.ops.render.render()
         click_ms = (time.perf_counter() - began) * 1e3
@@ -95,20 +82,6 @@ def _print(clicks: list[report.Click], options: argparse.Namespace) -> None:
     row("beside the model", [entry.beside_ms for entry in clicks])
     row("the model's own work", [entry.click_ms - entry.beside_ms for entry in clicks])
     row("from the click to the picture", [entry.click_ms for entry in clicks])
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[Any]:
-    """Blender and Rigify write to the process's own stdout, past Python's."""
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import bpy
+from surroundings import service, silence
 from underpaint import addon
 from underpaint.protocol import client
 from underpaint.protocol.geometry import Extent
@@ -39,10 +40,10 @@ def main() -> None:
         os.environ["UNDERPAINT_HOME"] = folder
         addon.register()
         try:
-            with _silence():
+            with silence():
                 importlib.import_module("passes_stage").wide_stage()
             _head(options.runs)
-            with contextlib.nullcontext() if options.no_maps else _service() as connection:
+            with contextlib.nullcontext() if options.no_maps else service() as connection:
                 for side in options.sizes:
                     _size(side, connection, options.runs)
         finally:
@@ -108,38 +109,13 @@ def _row(words: str, runs: int, work: Callable[[], object]) -> None:
     seconds: list[float] = []
     processor: list[float] = []
     for _ in range(runs + 1):
-        with _silence():
+        with silence():
             began, spent = time.perf_counter(), time.process_time()
             work()
         seconds.append(time.perf_counter() - began)
         processor.append(time.process_time() - spent)
     wall = seconds[1:]
     print(f"{words:34}{median(wall):10.3f}{min(wall):10.3f}{max(wall):10.3f}{median(processor[1:]):12.3f}", flush=True)
-
-
-@contextlib.contextmanager
-def _service() -> Iterator[Any]:
-    connection = client.ensure_running()
-    try:
-        yield connection
-    finally:
-        connection.shutdown()
-        connection.close()
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Blender writes to the process's own stdout, past Python's."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 if __name__ == "__main__":

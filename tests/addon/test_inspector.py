@@ -11,7 +11,6 @@ import pytest
 from underpaint.addon import api, callbacks, control_maps, generation, images, inspector, map_images
 from underpaint.addon.generation import ControlSettings
 from underpaint.addon.inspector import state
-from underpaint.protocol import exr
 from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import SceneError
 from underpaint.protocol.options import DepthOptions
@@ -272,44 +271,6 @@ def test_masked_pixels_keep_their_negative_numbers(scene: Any, backend: Connecti
     assert (shown[~cube] >= 0).all()
 
 
-def test_maps_are_saved_exactly(scene: Any, backend: Connection, tmp_path: Path) -> None:
-    bpy.ops.underpaint.preview_maps()
-    for name in ("PNG", "EXR"):
-        bpy.ops.underpaint.save_maps(directory=str(tmp_path), file_format=name)
-    for item in state.look.maps:
-        stem = f"control_{item.name.lower()}"
-        png = bpy.data.images.load(str(tmp_path / f"{stem}.png"))
-        np.testing.assert_array_equal(generation.pixels_of(png), item.values)
-        np.testing.assert_array_equal(_exr(tmp_path / f"{stem}.exr"), item.values.astype(np.float32) / np.float32(255))
-
-
-def test_maps_of_a_range_of_frames_are_saved_and_the_frame_stays(
-    scene: Any, backend: Connection, tmp_path: Path
-) -> None:
-    scene.frame_start, scene.frame_end, scene.frame_step = 1, 5, 2
-    scene.frame_set(4)
-    cube = scene.objects["Cube"]
-    for frame, x in ((1, 0.0), (5, 2.0)):
-        cube.location.x = x
-        cube.keyframe_insert("location", frame=frame)
-    bpy.ops.underpaint.save_maps(directory=str(tmp_path), use_range=True)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == [f"control_{kind}_{frame:04d}.png" for kind in ("depth", "normal") for frame in (1, 3, 5)]
-    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 6
-    assert scene.frame_current == 4
-
-
-@pytest.mark.parametrize("size", [(1, 1), (17, 3), (40, 33)])
-def test_an_exr_holds_every_float(tmp_path: Path, size: tuple[int, int]) -> None:
-    values = np.random.default_rng(0).normal(size=(size[1], size[0], 3)).astype(np.float32)
-    values[0, 0] = (-1.0, 1e-30, 3e38)
-    (tmp_path / "x.exr").write_bytes(exr.encoded(values))
-    np.testing.assert_array_equal(_exr(tmp_path / "x.exr"), values)
-    (tmp_path / "flat.exr").write_bytes(exr.encoded(np.full((64, 64, 3), 0.25, np.float32)))
-    assert (tmp_path / "flat.exr").stat().st_size < 2000
-    assert (_exr(tmp_path / "flat.exr") == 0.25).all()
-
-
 def test_a_locked_range_gives_the_frame_s_own_map(scene: Any, backend: Connection) -> None:
     (depth,) = _add(scene, "DEPTH")
     depth.depth.use_outliers, depth.depth.outliers = True, 0.0
@@ -424,12 +385,3 @@ def test_callbacks_of_properties_do_nothing_where_nobody_looks(scene: Any) -> No
     callbacks.active_control_changed(None, None)
     assert state.touched_at is None
     assert inspector.active_name() == ""
-
-
-def _exr(path: Path) -> np.ndarray:
-    """An EXR's floats as Blender reads them."""
-    image = bpy.data.images.load(str(path))
-    image.colorspace_settings.name = "Non-Color"
-    values = np.empty(len(image.pixels), np.float32)
-    image.pixels.foreach_get(values)
-    return values.reshape(image.size[1], image.size[0], image.channels)[::-1, :, :3]

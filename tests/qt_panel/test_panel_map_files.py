@@ -1,6 +1,6 @@
 """Control maps as files: PNG with the same bytes, OpenEXR for what PNG can't hold.
 
-That others read these OpenEXR files to the bit is tested with Blender, in tests/addon/test_exr_in_blender.py.
+That others read these OpenEXR files to the bit is tested with Blender, in tests/addon/test_map_files.py.
 """
 
 from pathlib import Path
