@@ -19,7 +19,7 @@ from .options import (
     PoseOptions,
     SegmentationOptions,
 )
-from .request import Control, ControlKind, GenerateRequest, Request
+from .request import Control, ControlKind, GenerateRequest, PlanRequest, Request, Start
 from .sources import (
     DepthPass,
     Detector,
@@ -41,6 +41,11 @@ MAX_SIDE = 8192
 MAX_STEPS = 1000
 MAX_CONTROLS = 16
 MAX_SEED = 2**63 - 1
+MAX_PICTURES = 256  # of one job
+MAX_BATCH = 64
+MAX_CURVE_POINTS = 256
+MAX_CURVE_FACTOR = 100.0
+MAX_MASK_BLUR_PX = 1024
 JOINTS = 18  # COCO-18, in the order of CMU's OpenPose: nose, neck, right shoulder, ...
 HAND_JOINTS = 21
 FACE_POINTS = 70
@@ -132,14 +137,12 @@ _SHAPES = {2: "(height, width)", 3: "(height, width, 3)"}
 
 def check(request: Request) -> None:
     """Raise InvalidRequest or InvalidSize for a request that no worker could fulfil."""
+    if isinstance(request, PlanRequest):
+        request = request.picture
     check_size(request.size)
     _require(len(request.controls) <= MAX_CONTROLS, f"{len(request.controls)} controls, at most {MAX_CONTROLS} work")
     if isinstance(request, GenerateRequest):
-        _require(1 <= request.steps <= MAX_STEPS, f"steps is {request.steps}, expected 1 to {MAX_STEPS}")
-        _check_within("guidance_scale", request.guidance_scale, 0, _LARGEST_SCALE)
-        _require(0 <= request.seed <= MAX_SEED, f"seed is {request.seed}, expected 0 to 2^63 - 1")
-        if request.camera is not None:
-            _check_camera(request.camera, "camera")
+        _check_sampling(request)
     else:
         _require(
             bool(request.controls), "control maps were asked for, and there are no controls: switch one on, or add one"
@@ -157,8 +160,12 @@ def check_size(size: Extent) -> None:
 
 def references(request: Request) -> Iterator[ArrayRef]:
     """The arrays that a request speaks of."""
+    if isinstance(request, PlanRequest):
+        request = request.picture
     for control in request.controls:
         yield from _references(control.source)
+    if isinstance(request, GenerateRequest) and request.start is not None:
+        yield from _references(request.start)
 
 
 def nearest_size(extent: Extent) -> Extent:
@@ -170,11 +177,37 @@ def nearest_size(extent: Extent) -> Extent:
     return Extent(width=nearest(extent.width), height=nearest(extent.height))
 
 
-def _references(source: Source) -> Iterator[ArrayRef]:
-    for entry in dataclasses.fields(source):
-        value = getattr(source, entry.name)
+def _references(holder: Source | Start) -> Iterator[ArrayRef]:
+    for entry in dataclasses.fields(holder):
+        value = getattr(holder, entry.name)
         if isinstance(value, ArrayRef):
             yield value
+
+
+def _check_sampling(request: GenerateRequest) -> None:
+    _require(1 <= request.steps <= MAX_STEPS, f"steps is {request.steps}, expected 1 to {MAX_STEPS}")
+    _check_within("guidance_scale", request.guidance_scale, 0, _LARGEST_SCALE)
+    pictures = request.pictures
+    _require(len(pictures) <= MAX_PICTURES, f"{len(pictures)} pictures in one job, at most {MAX_PICTURES} work")
+    for picture in pictures:
+        _require(0 <= picture.seed <= MAX_SEED, f"seed is {picture.seed}, expected 0 to 2^63 - 1")
+    _check_within("batch_size", request.batch_size, 1, MAX_BATCH)
+    budget = request.memory_budget_gb
+    _require(budget is None or 0 < budget < math.inf, f"memory_budget_gb is {budget}, expected more than 0")
+    if request.camera is not None:
+        _check_camera(request.camera, "camera")
+    if request.start is not None:
+        _check_start(request.start)
+
+
+def _check_start(start: Start) -> None:
+    _check_ref(start.image, DType.UINT8, 3, "start")
+    _check_within("start: strength", start.strength, 0, 1)
+    _check_within("start: mask_grow_px", start.mask_grow_px, -MAX_SIDE, MAX_SIDE)
+    _check_within("start: mask_blur_px", start.mask_blur_px, 0, MAX_MASK_BLUR_PX)
+    if start.mask is not None:
+        _check_ref(start.mask, DType.UINT8, 2, "start")
+        _require(start.image.shape[:2] == start.mask.shape, "start: image and mask differ in size")
 
 
 def _check_camera(camera: Camera, where: str) -> None:
@@ -192,6 +225,7 @@ def _check_control(control: Control, size: Extent, where: str) -> None:
         0 <= control.start < control.end <= 1,
         f"{where}: it works from {control.start} to {control.end}; expected 0 <= start < end <= 1",
     )
+    _check_curve(control, where)
     source = control.source
     allowed = SOURCES[control.kind]
     if isinstance(source, Photo):
@@ -204,6 +238,15 @@ def _check_control(control: Control, size: Extent, where: str) -> None:
     _check_source(source, where)
     _check_sizes(source, size, where)
     _check_options(control, where)
+
+
+def _check_curve(control: Control, where: str) -> None:
+    places = [point.at for point in control.curve]
+    _require(len(places) <= MAX_CURVE_POINTS, f"{where}: {len(places)} points of a curve, at most {MAX_CURVE_POINTS}")
+    for point in control.curve:
+        _check_within(f"{where}: the place of a curve's point", point.at, 0, 1)
+        _check_within(f"{where}: the factor of a curve's point", point.factor, 0, MAX_CURVE_FACTOR)
+    _require(places == sorted(set(places)), f"{where}: the points of its curve are not in order, or share a place")
 
 
 def _check_source(source: Source, where: str) -> None:

@@ -27,6 +27,8 @@ class Progress:
     phase: Phase
     step: int = 0  # of `steps` done, while phase is STEP
     steps: int = 0
+    picture: int = 1  # of `pictures` being painted; of several at once the first
+    pictures: int = 1
     fraction: float = 0.0  # of the whole job, 0 to 1
     note: str = ""  # for a person: "UniPC, 20 steps, cpu float32"
 

@@ -54,12 +54,18 @@ class Timing:
 class JobResult:
     """What a job that succeeded leaves behind; everything in it lies in the blob store by then."""
 
-    image: ArrayRef | None  # (height, width, 3) uint8 sRGB, row 0 at the top; None for control maps alone
+    images: tuple[ArrayRef, ...]  # (height, width, 3) uint8 sRGB, row 0 at the top, by `GenerateRequest.pictures`
     control_maps: tuple[ArrayRef, ...]  # as the nets saw them, (height, width, 3) uint8 or float32, by control
     timings: tuple[Timing, ...]
     checkpoint: str  # what was really loaded
     plan: str  # where the model ran and how, in words
+    notes: tuple[str, ...] = ()  # what the user should know: that memory ran out and what was done about it
     versions: dict[str, str]  # of torch, diffusers, ...
+
+    @property
+    def image(self) -> ArrayRef | None:
+        """The first picture; None where no picture was asked for."""
+        return self.images[0] if self.images else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ The tree carries *physical quantities*; what each ControlNet wants of them is th
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .arrays import ArrayRef
 from .geometry import Camera, Extent
 from .options import Options
 from .sources import Source
@@ -36,6 +37,14 @@ class ControlKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """A control's weight at one place of the way from noise to picture."""
+
+    at: float  # fraction of the steps, 0 to 1
+    factor: float  # of the control's conditioning_scale
+
+
+@dataclass(frozen=True, kw_only=True)
 class Control:
     """One ControlNet, what it is shown, and how much it counts."""
 
@@ -46,19 +55,72 @@ class Control:
     conditioning_scale: float = 1.0
     start: float = 0.0  # fraction of the steps at which it sets in
     end: float = 1.0  # fraction of the steps at which it stops
+    curve: tuple[CurvePoint, ...] = ()  # by `at`, straight between points and level beyond them; none is 1 throughout
+    guess_mode: bool = False  # steer what the prompt asks for and not what it avoids, and fine features less
+
+
+# ---------------------------------------------------------------------------------------------- sampling
 
 
 class Scheduler(StrEnum):
-    """Noise schedulers, by diffusers' names."""
+    """Noise schedulers by diffusers' classes, with what is set otherwise behind a stroke."""
 
     UNIPC = "UniPCMultistepScheduler"
     DPMPP_2M = "DPMSolverMultistepScheduler"
+    DPMPP_2M_SDE = "DPMSolverMultistepScheduler/sde"
+    DPMPP_3M = "DPMSolverMultistepScheduler/3"
+    DPMPP_2S = "DPMSolverSinglestepScheduler"
+    DEIS = "DEISMultistepScheduler"
+    SA_SOLVER = "SASolverScheduler"
     EULER = "EulerDiscreteScheduler"
     EULER_ANCESTRAL = "EulerAncestralDiscreteScheduler"
-    DDIM = "DDIMScheduler"
+    DPM2 = "KDPM2DiscreteScheduler"
+    DPM2_ANCESTRAL = "KDPM2AncestralDiscreteScheduler"
     HEUN = "HeunDiscreteScheduler"
-    PNDM = "PNDMScheduler"
     LMS = "LMSDiscreteScheduler"
+    PNDM = "PNDMScheduler"
+    DDIM = "DDIMScheduler"
+    DDPM = "DDPMScheduler"
+    LCM = "LCMScheduler"
+    TCD = "TCDScheduler"
+
+
+class Sigmas(StrEnum):
+    """How the noise levels of the steps are spread."""
+
+    DEFAULT = "default"  # as the checkpoint's scheduler config says
+    KARRAS = "karras"
+    EXPONENTIAL = "exponential"
+    BETA = "beta"
+
+
+class Precision(StrEnum):
+    """The number format that the models compute in."""
+
+    AUTO = "auto"  # what the device does well and what fits
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A picture to begin with instead of noise alone: image to image, or inpainting where there is a mask."""
+
+    image: ArrayRef  # (height, width, 3) uint8 sRGB; fitted to the picture's size
+    strength: float = 0.8  # 0 leaves the image as it is, 1 leaves nothing of it
+    mask: ArrayRef | None = None  # (height, width) uint8, as large as the image: 255 paints anew, 0 keeps
+    mask_grow_px: int = 0  # widens what is painted anew; negative narrows it
+    mask_blur_px: float = 0.0  # softens the edge at which the kept picture is put back
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A further picture of the same job: what differs from the request's own."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int
 
 
 # ---------------------------------------------------------------------------------------------- requests
@@ -66,7 +128,7 @@ class Scheduler(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest:
-    """Make one picture."""
+    """Make a picture, or several that differ by prompt and seed."""
 
     prompt: str
     negative_prompt: str = ""
@@ -76,9 +138,20 @@ class GenerateRequest:
     steps: int = 20
     guidance_scale: float = 7.5
     scheduler: Scheduler = Scheduler.UNIPC
+    sigmas: Sigmas = Sigmas.DEFAULT
     seed: int = 0
+    variants: tuple[Variant, ...] = ()  # further pictures, after that of `prompt` and `seed`
+    batch_size: int = 1  # pictures painted at once: quicker on large cards; one by one they are the same to the bit
+    start: Start | None = None
+    precision: Precision = Precision.AUTO
+    memory_budget_gb: float | None = None  # of the device (GiB); None takes what is free
     camera: Camera | None = None  # whose view the picture is; what projecting it back needs
     allow_download: bool = False  # whether a hub id may be fetched; nothing is downloaded without the user's word
+
+    @property
+    def pictures(self) -> tuple[Variant, ...]:
+        """Every picture of the job, the request's own first."""
+        return (Variant(prompt=self.prompt, negative_prompt=self.negative_prompt, seed=self.seed), *self.variants)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,4 +164,11 @@ class ControlMapsRequest:
     allow_download: bool = False
 
 
-Request = GenerateRequest | ControlMapsRequest
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """Say where a picture would be painted and how, without painting it; the answer is `JobResult.plan`."""
+
+    picture: GenerateRequest
+
+
+Request = GenerateRequest | ControlMapsRequest | PlanRequest

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .errors import VersionMismatch
 
-PROTOCOL_MAJOR = 2  # raised when an older peer would misunderstand
+PROTOCOL_MAJOR = 3  # raised when an older peer would misunderstand
 PROTOCOL_MINOR = 0  # raised when something is added that an older peer may ignore
 
 

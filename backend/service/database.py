@@ -64,6 +64,16 @@ _MIGRATIONS = (
         SELECT DISTINCT number, value FROM jobs, json_tree(jobs.request) WHERE key = 'sha256'
         UNION SELECT DISTINCT number, value FROM jobs, json_tree(jobs.result) WHERE key = 'sha256';
     """,
+    """
+    UPDATE jobs SET result = json_remove(json_set(result, '$.images', json(
+            CASE WHEN json_extract(result, '$.image') IS NULL THEN '[]'
+            ELSE json_array(json_extract(result, '$.image')) END)), '$.image')
+        WHERE result IS NOT NULL;
+    UPDATE changes SET result = json_remove(json_set(result, '$.images', json(
+            CASE WHEN json_extract(result, '$.image') IS NULL THEN '[]'
+            ELSE json_array(json_extract(result, '$.image')) END)), '$.image')
+        WHERE result IS NOT NULL;
+    """,
 )
 """Each is run once, in order; never edit one that was released."""
 
@@ -188,8 +198,7 @@ class Database:
             if cursor.rowcount == 0:
                 return None
             if change.result is not None:
-                image = () if change.result.image is None else (change.result.image,)
-                self._use(change.job_id, (*image, *change.result.control_maps))
+                self._use(change.job_id, (*change.result.images, *change.result.control_maps))
             self._record(change.job_id)
         return self.job(change.job_id)
 

@@ -281,7 +281,7 @@ class Supervisor:
         self._hub.tell_preview(Preview(ready=ready, data=payload))
 
     def _succeeded(self, job_id: str, result: JobResult) -> None:
-        refs = (*result.control_maps, *((result.image,) if result.image is not None else ()))
+        refs = (*result.control_maps, *result.images)
         missing = [ref.sha256 for ref in refs if not arrays.is_address(ref.sha256) or not self._blobs.has(ref.sha256)]
         if missing:
             reason = f"the worker promised the result {missing[0][:64]} and did not store it"

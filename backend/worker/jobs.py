@@ -130,7 +130,7 @@ class JobRunner:
         )
         refs, stored = self._maps.store([*maps, generated.image])
         return JobResult(
-            image=refs[-1],
+            images=(refs[-1],),
             control_maps=tuple(refs[:-1]),
             timings=(conditioning, loading, *generated.timings, stored),
             checkpoint=str(checkpoint.folder),

@@ -66,7 +66,7 @@ class MapMaker:
         maps, conditioning = self.make(request, family, nets, announce=announce, cancelled=cancelled)
         refs, stored = self.store(maps)
         return JobResult(
-            image=None,
+            images=(),
             control_maps=tuple(refs),
             timings=(Timing(phase=Phase.LOAD, ms=1000 * (inspected - started)), conditioning, stored),
             checkpoint=str(folder),

@@ -181,7 +181,12 @@ class FakeWorker:
         timings = (Timing(phase=Phase.STEP, ms=1.0),)
         versions = {"fake": "1"}
         return JobResult(
-            image=image, control_maps=maps, timings=timings, checkpoint="fake", plan="no model", versions=versions
+            images=() if image is None else (image,),
+            control_maps=maps,
+            timings=timings,
+            checkpoint="fake",
+            plan="no model",
+            versions=versions,
         )
 
 

@@ -48,7 +48,8 @@ def submit(database, number, hint, **details):
 
 
 def run(database, number, image, age_s):
-    result = JobResult(image=image, control_maps=(), timings=(), checkpoint="", plan="", versions={})
+    images = () if image is None else (image,)
+    result = JobResult(images=images, control_maps=(), timings=(), checkpoint="", plan="", versions={})
     at = time.time() - age_s
     database.transition(Transition(job_id=IDS[number], to=JobState.RUNNING, at=at))
     database.transition(Transition(job_id=IDS[number], to=JobState.SUCCEEDED, at=at, result=result))
