@@ -189,8 +189,9 @@ def _check_sampling(request: GenerateRequest) -> None:
     _check_within("guidance_scale", request.guidance_scale, 0, _LARGEST_SCALE)
     pictures = request.pictures
     _require(len(pictures) <= MAX_PICTURES, f"{len(pictures)} pictures in one job, at most {MAX_PICTURES} work")
-    for picture in pictures:
-        _require(0 <= picture.seed <= MAX_SEED, f"seed is {picture.seed}, expected 0 to 2^63 - 1")
+    for number, picture in enumerate(pictures):
+        where = f"picture {number + 1}: " if number else ""
+        _require(0 <= picture.seed <= MAX_SEED, f"{where}seed is {picture.seed}, expected 0 to 2^63 - 1")
     _check_within("batch_size", request.batch_size, 1, MAX_BATCH)
     budget = request.memory_budget_gb
     _require(budget is None or 0 < budget < math.inf, f"memory_budget_gb is {budget}, expected more than 0")

@@ -9,6 +9,9 @@ from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.checks import (
     DETECTED,
     DETECTORS,
+    MAX_BATCH,
+    MAX_CURVE_POINTS,
+    MAX_PICTURES,
     MAX_SIDE,
     OPTION_RANGES,
     SOURCES,
@@ -29,7 +32,16 @@ from underpaint.protocol.options import (
     PoseOptions,
     SegmentationOptions,
 )
-from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest
+from underpaint.protocol.request import (
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    CurvePoint,
+    GenerateRequest,
+    PlanRequest,
+    Start,
+    Variant,
+)
 from underpaint.protocol.sources import (
     DepthPass,
     Detector,
@@ -75,6 +87,7 @@ SHOWN: dict[type[Options], Control] = {
     DetectorOptions: Control(kind=ControlKind.CANNY, source=Photo(image=IMAGE, detector=Detector.CANNY)),
 }
 GOOD = GenerateRequest(prompt="", size=Extent(width=16, height=8), controls=(CONTROL,))
+START = Start(image=IMAGE, mask=MASK)
 
 
 def test_a_good_request_passes():
@@ -82,6 +95,26 @@ def test_a_good_request_passes():
     person = Person(body=(Keypoint(x_px=1, y_px=2),) + (None,) * 17, depth_m=3)
     pose = Control(kind=ControlKind.OPENPOSE, source=PosePass(people=(person,)))
     check(replace(GOOD, controls=(pose,)))
+
+
+def test_a_good_request_of_everything_passes():
+    curve = (CurvePoint(at=0.0, factor=0.0), CurvePoint(at=0.5, factor=2.0), CurvePoint(at=1.0, factor=0.0))
+    whole = replace(
+        GOOD,
+        controls=(replace(CONTROL, curve=curve, guess_mode=True),),
+        start=replace(START, strength=1.0, mask_grow_px=-3, mask_blur_px=0.5),
+        variants=(Variant(prompt="another", negative_prompt="none", seed=2**63 - 1),),
+        batch_size=2,
+        memory_budget_gb=0.5,
+    )
+    check(whole)
+    check(PlanRequest(picture=whole))
+
+
+def test_the_most_of_everything_passes():
+    variants = (Variant(prompt="", seed=0),) * (MAX_PICTURES - 1)
+    curve = tuple(CurvePoint(at=number / MAX_CURVE_POINTS, factor=1.0) for number in range(MAX_CURVE_POINTS))
+    check(replace(GOOD, variants=variants, batch_size=MAX_BATCH, controls=(replace(CONTROL, curve=curve),)))
 
 
 def test_a_photo_goes_with_every_kind_that_its_detector_finds_and_with_no_other():
@@ -121,11 +154,39 @@ def test_every_kind_has_a_source_and_takes_a_ready_map():
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**63}, "seed"),
         ({"controls": (CONTROL,) * 17}, "17 controls"),
+        ({"guidance_scale": math.nan}, "guidance_scale is nan"),
+        ({"steps": -1}, "steps is -1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": MAX_BATCH + 1}, f"batch_size is {MAX_BATCH + 1}"),
+        ({"memory_budget_gb": 0.0}, "memory_budget_gb is 0.0"),
+        ({"memory_budget_gb": -2.0}, "memory_budget_gb is -2.0"),
+        ({"memory_budget_gb": math.nan}, "memory_budget_gb is nan"),
+        ({"memory_budget_gb": math.inf}, "memory_budget_gb is inf"),
+        ({"variants": (Variant(prompt="", seed=-1),)}, "picture 2: seed is -1"),
+        ({"variants": (Variant(prompt="", seed=0), Variant(prompt="", seed=2**63))}, "picture 3: seed is"),
+        ({"variants": (Variant(prompt="", seed=0),) * MAX_PICTURES}, f"{MAX_PICTURES + 1} pictures in one job"),
+        ({"start": replace(START, strength=-0.1)}, "start: strength is -0.1"),
+        ({"start": replace(START, strength=1.1)}, "start: strength is 1.1"),
+        ({"start": replace(START, strength=math.nan)}, "start: strength is nan"),
+        ({"start": replace(START, mask_grow_px=MAX_SIDE + 1)}, "start: mask_grow_px"),
+        ({"start": replace(START, mask_grow_px=-MAX_SIDE - 1)}, "start: mask_grow_px"),
+        ({"start": replace(START, mask_blur_px=-0.5)}, "start: mask_blur_px is -0.5"),
+        ({"start": replace(START, mask_blur_px=math.nan)}, "start: mask_blur_px is nan"),
+        ({"start": replace(START, mask=replace(MASK, shape=(8, 8)))}, "start: image and mask differ in size"),
+        ({"start": replace(START, mask=IMAGE)}, "start: the array is uint8 .* expected uint8 .height, width.\\.$"),
+        ({"start": replace(START, mask=DEPTH)}, "start: the array is float32"),
+        ({"start": replace(START, image=MASK)}, "start: the array is uint8"),
+        ({"start": replace(START, image=NORMAL)}, "start: the array is float32"),
+        ({"start": Start(image=replace(IMAGE, shape=(8, 16, 4)))}, "start: the array is uint8"),
+        ({"start": Start(image=replace(IMAGE, sha256="../../token"))}, "start: .* no blob address"),
+        ({"start": replace(START, mask=replace(MASK, sha256="AB" * 32))}, "start: .* no blob address"),
     ],
 )
 def test_values_out_of_range_are_named(change, said):
-    with pytest.raises(InvalidRequest, match=said):
-        check(replace(GOOD, **change))
+    bad = replace(GOOD, **change)
+    for request in (bad, PlanRequest(picture=bad)):
+        with pytest.raises(InvalidRequest, match=said):
+            check(request)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +195,23 @@ def test_values_out_of_range_are_named(change, said):
         ({"start": 0.5, "end": 0.5}, "from 0.5 to 0.5"),
         ({"start": 0.6, "end": 0.5}, "0 <= start < end"),
         ({"end": 1.5}, "to 1.5"),
+        ({"start": -0.1}, "from -0.1"),
+        ({"start": math.nan}, "from nan"),
+        ({"end": math.nan}, "to nan"),
+        ({"curve": (CurvePoint(at=-0.1, factor=1.0),)}, "the place of a curve's point is -0.1"),
+        ({"curve": (CurvePoint(at=1.1, factor=1.0),)}, "the place of a curve's point is 1.1"),
+        ({"curve": (CurvePoint(at=math.nan, factor=1.0),)}, "the place of a curve's point is nan"),
+        ({"curve": (CurvePoint(at=0.5, factor=-1.0),)}, "the factor of a curve's point is -1.0"),
+        ({"curve": (CurvePoint(at=0.5, factor=101.0),)}, "the factor of a curve's point is 101.0"),
+        ({"curve": (CurvePoint(at=0.5, factor=math.nan),)}, "the factor of a curve's point is nan"),
+        ({"curve": (CurvePoint(at=0.5, factor=1.0), CurvePoint(at=0.4, factor=1.0))}, "not in order"),
+        ({"curve": (CurvePoint(at=0.5, factor=1.0), CurvePoint(at=0.5, factor=2.0))}, "share a place"),
+        (
+            {"curve": (CurvePoint(at=0.0, factor=1.0),) * (MAX_CURVE_POINTS + 1)},
+            f"{MAX_CURVE_POINTS + 1} points of a curve",
+        ),
         ({"conditioning_scale": -0.1}, "conditioning_scale"),
+        ({"conditioning_scale": math.nan}, "conditioning_scale is nan"),
         ({"options": DepthOptions(near_m=2.0, far_m=1.0)}, "near_m is not nearer"),
         ({"conditioning_scale": math.inf}, "conditioning_scale is inf"),
         ({"options": DepthOptions(near_m=0.0)}, "near_m is 0.0"),
@@ -235,6 +312,8 @@ def test_the_nearest_size(side, nearest):
 def test_a_size_that_does_not_work_is_told_with_the_nearest():
     with pytest.raises(InvalidSize, match="16 x 8"):
         check(replace(GOOD, size=Extent(width=17, height=9)))
+    with pytest.raises(InvalidSize, match="16 x 8"):
+        check(PlanRequest(picture=replace(GOOD, size=Extent(width=17, height=9))))
     with pytest.raises(InvalidSize, match=f"up to {MAX_SIDE}.*{MAX_SIDE} x 8"):
         check(replace(GOOD, size=Extent(width=9000, height=8)))
 
@@ -242,7 +321,13 @@ def test_a_size_that_does_not_work_is_told_with_the_nearest():
 def test_every_array_that_a_request_speaks_of_is_found():
     sources = (DEPTH_PASS, ReadyMap(image=IMAGE), PosePass(people=()))
     controls = tuple(replace(CONTROL, source=source) for source in sources)
-    assert list(references(replace(GOOD, controls=controls))) == [DEPTH, IMAGE]
+    request = replace(GOOD, controls=controls)
+    assert list(references(request)) == [DEPTH, IMAGE]
+    assert list(references(replace(request, start=Start(image=IMAGE)))) == [DEPTH, IMAGE, IMAGE]
+    started = replace(request, start=START)
+    assert list(references(started)) == [DEPTH, IMAGE, IMAGE, MASK]
+    assert list(references(PlanRequest(picture=started))) == list(references(started))
+    assert list(references(ControlMapsRequest(size=GOOD.size, controls=controls))) == [DEPTH, IMAGE]
 
 
 def test_control_maps_need_a_control():

@@ -9,9 +9,21 @@ from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import InvalidRequest
 from underpaint.protocol.events import Alive, Event, JobChanged, Progress
 from underpaint.protocol.geometry import Camera, Extent, Projection
-from underpaint.protocol.jobs import Job, JobState, JobSubmission, Phase
+from underpaint.protocol.jobs import Job, JobResult, JobState, JobSubmission, Phase, Timing
 from underpaint.protocol.options import DepthOptions
-from underpaint.protocol.request import Control, ControlKind, GenerateRequest, Request
+from underpaint.protocol.request import (
+    Control,
+    ControlKind,
+    CurvePoint,
+    GenerateRequest,
+    PlanRequest,
+    Precision,
+    Request,
+    Scheduler,
+    Sigmas,
+    Start,
+    Variant,
+)
 from underpaint.protocol.sources import DepthPass, Keypoint, Person, PosePass
 
 REQUEST = GenerateRequest(
@@ -37,12 +49,36 @@ REQUEST = GenerateRequest(
                 projection=Projection.PERSPECTIVE,
             ),
             options=DepthOptions(near_m=0.5),
+            curve=(CurvePoint(at=0.0, factor=0.25), CurvePoint(at=1.0, factor=0.1 + 0.2)),
+            guess_mode=True,
         ),
         Control(
             kind=ControlKind.OPENPOSE,
             source=PosePass(people=(Person(body=(None, Keypoint(x_px=1.5, y_px=-2.0)), depth_m=3.0),)),
         ),
     ),
+    scheduler=Scheduler.DPMPP_2M_SDE,
+    sigmas=Sigmas.KARRAS,
+    variants=(Variant(prompt="another", seed=2**62 + 3), Variant(prompt="", negative_prompt="grey", seed=0)),
+    batch_size=2,
+    start=Start(
+        image=ArrayRef(sha256="cd" * 32, shape=(64, 64, 3), dtype=DType.UINT8),
+        strength=0.1 + 0.2,
+        mask=ArrayRef(sha256="ef" * 32, shape=(64, 64), dtype=DType.UINT8),
+        mask_grow_px=-2,
+        mask_blur_px=1.5,
+    ),
+    precision=Precision.BFLOAT16,
+    memory_budget_gb=3.5,
+)
+RESULT = JobResult(
+    images=(REQUEST.start.image, REQUEST.start.image),
+    control_maps=(),
+    timings=(Timing(phase=Phase.STEP, ms=1.5),),
+    checkpoint="x",
+    plan="on the CPU",
+    notes=("Memory ran out once.",),
+    versions={"torch": "2"},
 )
 JOB = Job(id="1" * 32, client="x", state=JobState.QUEUED, request=REQUEST, revision=1, created_at=1.25)
 
@@ -51,10 +87,12 @@ JOB = Job(id="1" * 32, client="x", state=JobState.QUEUED, request=REQUEST, revis
     ("value", "kind"),
     [
         (REQUEST, Request),
+        (PlanRequest(picture=REQUEST), Request),
+        (RESULT, JobResult),
         (JobSubmission(request=REQUEST), JobSubmission),
         (JOB, Job),
         (JobChanged(revision=3, job=JOB), Event),
-        (Progress(job_id="x", phase=Phase.STEP), Event),
+        (Progress(job_id="x", phase=Phase.STEP, picture=2, pictures=4), Event),
         (Alive(revision=0), Event),
     ],
 )
@@ -76,7 +114,19 @@ def changed(**fields):
         ("", "no JSON"),
         ("[" * 100_000, "no JSON"),
         ("[]", r"\$ is list"),
-        (changed(type="Unknown"), "expected one of GenerateRequest, ControlMapsRequest"),
+        (changed(type="Unknown"), "expected one of GenerateRequest, ControlMapsRequest, PlanRequest"),
+        (changed(type="PlanRequest"), r"\$ has the unknown field"),
+        (json.dumps({"type": "PlanRequest"}), r"\$ lacks the field 'picture'"),
+        (json.dumps({"type": "PlanRequest", "picture": {"prompt": 1}}), r"\$.picture"),
+        (changed(sigmas="cosine"), "expected one of default, karras, exponential, beta"),
+        (changed(precision="float64"), "expected one of auto, float32, float16, bfloat16"),
+        (changed(batch_size=1.5), r"\$.batch_size is float"),
+        (changed(batch_size=None), r"\$.batch_size is NoneType"),
+        (changed(memory_budget_gb="8"), r"\$.memory_budget_gb is str"),
+        (changed(variants=[{"prompt": "x"}]), r"\$.variants\[0\] lacks the field 'seed'"),
+        (changed(variants=[{"prompt": "x", "seed": 1.0}]), r"\$.variants\[0\].seed is float"),
+        (changed(start={"strength": 0.5}), r"\$.start lacks the field 'image'"),
+        (changed(start=[]), r"\$.start is list"),
         (changed(turbo=1), "unknown field 'turbo'"),
         (changed(prompt=None), r"\$.prompt is NoneType"),
         (changed(steps=2.0), r"\$.steps is float"),
@@ -99,6 +149,21 @@ def test_what_is_wrong_is_said_with_its_place(text, said):
 
 def test_a_whole_number_may_stand_for_a_float():
     assert wire.loads(Request, changed(guidance_scale=7)).guidance_scale == 7.0
+
+
+def test_what_an_older_request_did_not_say_is_the_default():
+    text = json.dumps({"type": "GenerateRequest", "prompt": "x", "size": {"width": 8, "height": 8}})
+    request = wire.loads(Request, text)
+    assert request == GenerateRequest(prompt="x", size=Extent(width=8, height=8))
+    assert (request.pictures, request.start) == ((Variant(prompt="x", seed=0),), None)
+
+
+def test_a_jobs_pictures_begin_with_its_own():
+    assert [(picture.prompt, picture.seed) for picture in REQUEST.pictures] == [
+        (REQUEST.prompt, REQUEST.seed),
+        ("another", 2**62 + 3),
+        ("", 0),
+    ]
 
 
 def test_a_newer_peers_fields_are_passed_over_only_where_asked():
