@@ -15,7 +15,7 @@
     |- ModelError          a checkpoint, ControlNet or detector can't be used
     |  |- ModelMissing, ModelBroken, ModelMismatch, ControlNetNotChosen, DetectorMissing
     |- JobError            the job ended otherwise than in success
-       |- JobUnknown, JobConflict, JobCancelled, JobInterrupted, OutOfMemory, DiskFull, BlobMissing,
+       |- JobUnknown, JobConflict, JobNotQueued, JobCancelled, JobInterrupted, OutOfMemory, DiskFull, BlobMissing,
           WorkerFailed
 
 Codes and details cross the wire as `ErrorInfo`; the sentence is made where a person reads it, by
@@ -336,6 +336,11 @@ class JobUnknown(JobError):
 class JobConflict(JobError):
     code = "job_conflict"
     sentence = "The job {job_id} exists already with another request."
+
+
+class JobNotQueued(JobError):
+    code = "job_not_queued"
+    sentence = "The job {job_id} does not wait in the queue (it is {state}), so it has no place there."
 
 
 class JobCancelled(JobError):

@@ -25,6 +25,14 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+class Priority(StrEnum):
+    """Who goes first in the queue; among equals, who came first or was moved there."""
+
+    LOW = "low"  # a batch that may wait
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 class Phase(StrEnum):
     """The parts of a job's way, as progress and timings name them."""
 
@@ -76,6 +84,15 @@ class JobSubmission:
     client: str = ""  # who asks, for the job list: "blender", "panel", "script"
     retry_interrupted: bool = True  # run it once more when the worker died under it
     transient: bool = False  # a look at something: goes before pictures, is in no history, and is soon forgotten
+    priority: Priority = Priority.NORMAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """The body of `POST /v1/jobs/{id}/move`: another place in the queue."""
+
+    before: str = ""  # the queued job before which it goes, whose priority it takes; empty: behind all of its own
+    priority: Priority | None = None  # None keeps it; counts where `before` is empty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +111,8 @@ class Job:
     error: ErrorInfo | None = None
     result: JobResult | None = None
     transient: bool = False  # see JobSubmission
+    priority: Priority = Priority.NORMAL
+    place: float = 0.0  # queued jobs of one priority run by rising place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,13 @@ from ...protocol.errors import (
     InvalidArray,
     InvalidRequest,
     JobConflict,
+    JobNotQueued,
     JobUnknown,
     RequestError,
     UnderpaintError,
 )
 from ...protocol.events import Alive, Event
-from ...protocol.jobs import JobSubmission, is_job_id
+from ...protocol.jobs import JobSubmission, Move, is_job_id
 from ...protocol.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 from ..blobstore import BlobStore, Incoming
 from .database import Database
@@ -43,6 +44,7 @@ _STATUS: dict[type[UnderpaintError], int] = {
     JobUnknown: 404,
     BlobMissing: 404,
     JobConflict: 409,
+    JobNotQueued: 409,
     DiskFull: 507,
 }
 
@@ -80,6 +82,7 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
             Route("/v1/jobs/{job_id}", routes.put_job, methods=["PUT"]),
             Route("/v1/jobs/{job_id}", routes.get_job, methods=["GET"]),
             Route("/v1/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
+            Route("/v1/jobs/{job_id}/move", routes.move, methods=["POST"]),
             Route("/v1/jobs/{job_id}/preview", routes.preview, methods=["GET"]),
             Route("/v1/events", routes.events, methods=["GET"]),
             Route("/v1/shutdown", routes.shutdown, methods=["POST"]),
@@ -162,6 +165,13 @@ class _Routes:
 
     async def cancel(self, request: Request) -> Response:
         return _json(self._parts.supervisor.cancel(_job_id(request)))
+
+    async def move(self, request: Request) -> Response:
+        job_id = _job_id(request)
+        move = wire.loads(Move, await _body(request, MAX_JSON_BYTES))
+        if move.before and not is_job_id(move.before):
+            raise InvalidRequest(reason="a job's id is 32 lower-case hex digits")
+        return _json(self._parts.supervisor.move(job_id, move))
 
     async def preview(self, request: Request) -> Response:
         job_id = self._parts.database.job(_job_id(request)).id

@@ -14,71 +14,23 @@ from typing import Any
 from ...protocol import wire
 from ...protocol.arrays import ArrayRef
 from ...protocol.checks import references
-from ...protocol.errors import DiskFull, ErrorInfo, JobConflict, JobInterrupted, JobUnknown, WorkerFailed
+from ...protocol.errors import DiskFull, ErrorInfo, JobConflict, JobInterrupted, JobNotQueued, JobUnknown, WorkerFailed
 from ...protocol.events import JobChanged
-from ...protocol.jobs import Job, JobPage, JobResult, JobState, JobSubmission
+from ...protocol.jobs import Job, JobPage, JobResult, JobState, JobSubmission, Move, Priority
 from ...protocol.request import Request
 from . import lifecycle
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        client TEXT NOT NULL,
-        request TEXT NOT NULL,
-        retry_interrupted INTEGER NOT NULL,
-        created_at REAL NOT NULL,
-        state TEXT NOT NULL,
-        revision INTEGER NOT NULL,
-        started_at REAL,
-        ended_at REAL,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        worker_deaths INTEGER NOT NULL DEFAULT 0,
-        cancel_requested INTEGER NOT NULL DEFAULT 0,
-        error TEXT,
-        result TEXT
-    );
-    CREATE INDEX jobs_by_state ON jobs (state, number);
-    CREATE TABLE changes (
-        revision INTEGER PRIMARY KEY AUTOINCREMENT,
-        number INTEGER NOT NULL REFERENCES jobs,
-        state TEXT NOT NULL,
-        started_at REAL,
-        ended_at REAL,
-        attempts INTEGER NOT NULL,
-        error TEXT,
-        result TEXT
-    );
-    """,
-    """
-    ALTER TABLE jobs ADD COLUMN transient INTEGER NOT NULL DEFAULT 0;
-    CREATE INDEX changes_by_job ON changes (number);
-    CREATE TABLE uses (
-        number INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
-        sha256 TEXT NOT NULL,
-        PRIMARY KEY (number, sha256)
-    ) WITHOUT ROWID;
-    CREATE INDEX uses_by_blob ON uses (sha256);
-    INSERT INTO uses
-        SELECT DISTINCT number, value FROM jobs, json_tree(jobs.request) WHERE key = 'sha256'
-        UNION SELECT DISTINCT number, value FROM jobs, json_tree(jobs.result) WHERE key = 'sha256';
-    """,
-    """
-    UPDATE jobs SET result = json_remove(json_set(result, '$.images', json(
-            CASE WHEN json_extract(result, '$.image') IS NULL THEN '[]'
-            ELSE json_array(json_extract(result, '$.image')) END)), '$.image')
-        WHERE result IS NOT NULL;
-    UPDATE changes SET result = json_remove(json_set(result, '$.images', json(
-            CASE WHEN json_extract(result, '$.image') IS NULL THEN '[]'
-            ELSE json_array(json_extract(result, '$.image')) END)), '$.image')
-        WHERE result IS NOT NULL;
-    """,
-)
-"""Each is run once, in order; never edit one that was released."""
+from .schema import MIGRATIONS
 
 _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 778, 4874, 1034  # extended codes that sqlite3 has no names for
-_JOB = "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result, transient"
+_JOB = (
+    "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result,"
+    " transient, priority, place"
+)
+_PRIORITIES = (Priority.LOW, Priority.NORMAL, Priority.HIGH)  # by the number that stands for each
+_LAST = (
+    "SELECT coalesce(max(place), 0) FROM jobs"
+    " WHERE state = ? AND transient = ? AND priority = ?"
+)  # fmt: skip
 
 
 class UnusableDatabase(Exception):
@@ -144,15 +96,18 @@ class Database:
         with self._transaction():
             found = self._db.execute(f"SELECT {_JOB}, retry_interrupted FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if found is None:
+                priority = _PRIORITIES.index(submission.priority)
                 self._db.execute(
-                    "INSERT INTO jobs (id, client, request, retry_interrupted, transient, created_at, state, revision)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                    "INSERT INTO jobs (id, client, request, retry_interrupted, transient, priority, place, created_at,"
+                    " state, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
                     (
                         job_id,
                         submission.client,
                         wire.dumps(submission.request, Request),
                         submission.retry_interrupted,
                         submission.transient,
+                        priority,
+                        self._behind_all(submission.transient, priority),
                         at,
                         JobState.QUEUED,
                     ),
@@ -162,6 +117,7 @@ class Database:
         if found is None:
             return self.job(job_id), True
         job = _job(found)
+        # The priority isn't compared: somebody may have moved the job since.
         if (job.request, bool(found["retry_interrupted"]), job.transient) != (
             submission.request,
             submission.retry_interrupted,
@@ -201,6 +157,24 @@ class Database:
                 self._use(change.job_id, (*change.result.images, *change.result.control_maps))
             self._record(change.job_id)
         return self.job(change.job_id)
+
+    def move(self, job_id: str, move: Move) -> Job:
+        """Give a queued job another place. Raises JobUnknown, JobNotQueued (of either job), DiskFull."""
+        with self._transaction():
+            job = self._waiting(job_id)
+            if move.before:
+                next_one = self._waiting(move.before)
+                if next_one.id == job.id:
+                    return job
+                priority, place = next_one.priority, self._place_before(next_one)
+            else:
+                priority = move.priority or job.priority
+                place = self._behind_all(False, _PRIORITIES.index(priority))
+            self._db.execute(
+                "UPDATE jobs SET priority = ?, place = ? WHERE id = ?", (_PRIORITIES.index(priority), place, job_id)
+            )
+            self._record(job_id)
+        return self.job(job_id)
 
     def request_cancel(self, job_id: str) -> Job:
         """Remember that a job's end was asked for, once and for all. Raises JobUnknown, DiskFull."""
@@ -268,7 +242,7 @@ class Database:
         """The job whose turn it is; of all, of the transient ones, or of the others."""
         row = self._db.execute(
             f"SELECT {_JOB} FROM jobs WHERE state = 'queued' AND transient IN (?, ?)"
-            " ORDER BY transient DESC, number LIMIT 1",
+            " ORDER BY transient DESC, priority DESC, place, number LIMIT 1",
             (transient is not False, transient is True),
         ).fetchone()
         return None if row is None else _job(row)
@@ -301,7 +275,7 @@ class Database:
         """The changes after revision `since`, oldest first, each with the job as it was then."""
         rows = self._db.execute(
             "SELECT id, client, request, created_at, c.state, c.revision, c.started_at, c.ended_at, c.attempts,"
-            " c.error, c.result, transient FROM changes c JOIN jobs USING (number)"
+            " c.error, c.result, transient, priority, place FROM changes c JOIN jobs USING (number)"
             " WHERE c.revision > ? ORDER BY c.revision LIMIT ?",
             (since, limit),
         ).fetchall()
@@ -314,6 +288,43 @@ class Database:
             "INSERT OR IGNORE INTO uses SELECT number, ? FROM jobs WHERE id = ?", [(ref.sha256, job_id) for ref in refs]
         )
 
+    def _waiting(self, job_id: str) -> Job:
+        """A job that has a place in the queue. Looks have none: they never wait for pictures."""
+        job = self.job(job_id)
+        if job.state is not JobState.QUEUED or job.transient:
+            raise JobNotQueued(job_id=job_id, state="a look" if job.transient else job.state)
+        return job
+
+    def _behind_all(self, transient: bool, priority: int) -> float:
+        """A place behind every job of a priority that waits, or would wait again if its worker died."""
+        last = (
+            self._db.execute(_LAST, (state, transient, priority)).fetchone()[0]
+            for state in (JobState.QUEUED, JobState.RUNNING)
+        )
+        return float(max(last)) + 1
+
+    def _place_before(self, job: Job) -> float:
+        """A place between a queued job and the one that runs before it."""
+        priority = _PRIORITIES.index(job.priority)
+        found = self._db.execute(
+            "SELECT max(place) FROM jobs WHERE state = 'queued' AND NOT transient AND priority = ? AND place < ?",
+            (priority, job.place),
+        ).fetchone()[0]
+        if found is None:
+            return job.place - 1
+        middle = (found + job.place) / 2
+        if found < middle < job.place:
+            return middle
+        # A gap halved so often has no middle any more; whole numbers make room again.
+        self._db.execute(
+            "UPDATE jobs SET place = ordered.place FROM"
+            " (SELECT number, row_number() OVER (ORDER BY place, number) AS place FROM jobs"
+            " WHERE state = 'queued' AND NOT transient AND priority = ?) AS ordered"
+            " WHERE jobs.number = ordered.number",
+            (priority,),
+        )
+        return self.job(job.id).place - 0.5
+
     def _record(self, job_id: str) -> None:
         cursor = self._db.execute(
             "INSERT INTO changes (number, state, started_at, ended_at, attempts, error, result)"
@@ -324,12 +335,12 @@ class Database:
 
     def _migrate(self) -> None:
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(_MIGRATIONS):
+        if version > len(MIGRATIONS):
             raise UnusableDatabase(
                 f"The queue {self._path} was written by a newer version (format {version}; this one knows"
-                f" {len(_MIGRATIONS)}). Update this program, or move the file away."
+                f" {len(MIGRATIONS)}). Update this program, or move the file away."
             )
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
     @contextmanager
@@ -367,4 +378,6 @@ def _job(row: Any) -> Job:
         error=None if row["error"] is None else wire.loads(ErrorInfo, row["error"], ignore_unknown=True),
         result=None if row["result"] is None else wire.loads(JobResult, row["result"], ignore_unknown=True),
         transient=bool(row["transient"]),
+        priority=_PRIORITIES[int(row["priority"])],
+        place=row["place"],
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...protocol import arrays
 from ...protocol.errors import DiskFull, ErrorInfo, InvalidArray, JobCancelled, WorkerFailed
 from ...protocol.events import PreviewReady, WorkerState
-from ...protocol.jobs import Job, JobResult, JobState
+from ...protocol.jobs import Job, JobResult, JobState, Move
 from ...protocol.request import ControlMapsRequest
 from ..blobstore import BlobStore
 from ..pipe import Beat, Cancel, Failed, FromWorker, MapsReady, Previewed, Ready, Reported, Run, Shutdown, Succeeded
@@ -114,6 +114,12 @@ class Supervisor:
             self._look_cancelled_at = time.monotonic()
             if self._worker is not None:
                 self._worker.send(Cancel(job_id=job_id))
+        return job
+
+    def move(self, job_id: str, move: Move) -> Job:
+        """Give a queued job another place. Raises JobUnknown, JobNotQueued, DiskFull."""
+        job = self._database.move(job_id, move)
+        self._hub.wake()
         return job
 
     # ---- the loop

@@ -11,7 +11,7 @@ from .. import arrays, wire
 from ..arrays import AnyArray, ArrayRef, UInt8Array
 from ..errors import BackendUnreachable, BlobMissing, InvalidArray, TokenRefused, UnderpaintError
 from ..events import Event
-from ..jobs import Job, JobPage, JobSubmission
+from ..jobs import Job, JobPage, JobSubmission, Move, Priority
 from ..request import Request
 from ..version import Hello, check_compatible
 from . import endpoint as endpoints
@@ -102,13 +102,18 @@ class Connection:
         client: str = "",
         retry_interrupted: bool = True,
         transient: bool = False,
+        priority: Priority = Priority.NORMAL,
     ) -> Job:
         """Queue a job; submitting the same one twice is one job. A transient one goes first and leaves no trace.
 
         Raises InvalidRequest and its siblings, BlobMissing, JobConflict, DiskFull.
         """
         submission = JobSubmission(
-            request=request, client=client, retry_interrupted=retry_interrupted, transient=transient
+            request=request,
+            client=client,
+            retry_interrupted=retry_interrupted,
+            transient=transient,
+            priority=priority,
         )
         path = f"/v1/jobs/{job_id or uuid.uuid4().hex}"
         return wire.loads(Job, self._call("PUT", path, wire.dumps(submission).encode()), ignore_unknown=True)
@@ -125,6 +130,19 @@ class Connection:
     def cancel(self, job_id: str) -> Job:
         """Ask for a job's end; harmless when it has ended. Raises JobUnknown."""
         return wire.loads(Job, self._call("POST", f"/v1/jobs/{job_id}/cancel"), ignore_unknown=True)
+
+    def move(self, job_id: str, *, before: str = "", priority: Priority | None = None) -> Job:
+        """Give a waiting job another place: before another one, or behind all of a priority.
+
+        Raises JobUnknown, and JobNotQueued when either job doesn't wait (any more).
+        """
+        body = wire.dumps(Move(before=before, priority=priority)).encode()
+        return wire.loads(Job, self._call("POST", f"/v1/jobs/{job_id}/move", body), ignore_unknown=True)
+
+    def retry(self, job_id: str, *, client: str = "") -> Job:
+        """Queue the same request once more, as a job of its own. Raises JobUnknown, BlobMissing, DiskFull."""
+        job = self.job(job_id)
+        return self.submit(job.request, client=client or job.client, transient=job.transient, priority=job.priority)
 
     def preview(self, job_id: str) -> UInt8Array | None:
         """The newest preview of a job, (height, width, 3) as large as the latents; None when there is none."""

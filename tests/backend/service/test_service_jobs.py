@@ -13,13 +13,14 @@ from underpaint.protocol.errors import (
     InvalidRequest,
     JobCancelled,
     JobConflict,
+    JobNotQueued,
     JobUnknown,
     OutOfMemory,
     WorkerFailed,
 )
 from underpaint.protocol.events import JobChanged, PreviewReady, Progress, WorkerChanged
 from underpaint.protocol.geometry import Extent, Projection
-from underpaint.protocol.jobs import JobState
+from underpaint.protocol.jobs import JobState, Priority
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest
 from underpaint.protocol.sources import DepthPass
 
@@ -182,3 +183,32 @@ def test_an_unknown_job_is_named(connection):
         connection.job("f" * 32)
     with pytest.raises(InvalidRequest, match="32 lower-case hex"):
         connection.job("F" * 32)
+
+
+def test_a_waiting_job_moves_up_and_everybody_hears_of_it(connection, told):
+    held = connection.submit(told("steps=200 pause=0.05"))
+    first, second, batch = (
+        connection.submit(told("then=succeed", seed=seed), priority=priority)
+        for seed, priority in ((1, Priority.NORMAL), (2, Priority.NORMAL), (3, Priority.LOW))
+    )
+    until(lambda: connection.job(held.id).state is JobState.RUNNING)
+    with pytest.raises(JobNotQueued):
+        connection.move(held.id)
+    since = connection.hello().revision
+    moved = connection.move(batch.id, before=first.id)
+    assert (moved.priority, moved.place < first.place) == (Priority.NORMAL, True)
+    with closing(connection.events(since)) as events:
+        assert next(event.job for event in events if isinstance(event, JobChanged)) == moved
+    connection.cancel(held.id)
+    jobs = [wait(connection, job) for job in (first, second, batch)]
+    starts = [job.started_at for job in jobs]
+    assert starts[2] < starts[0] < starts[1]
+
+
+def test_a_job_is_tried_again_as_a_job_of_its_own(connection, told):
+    failed = connection.submit(told("then=oom"), priority=Priority.HIGH)
+    with pytest.raises(OutOfMemory):
+        wait(connection, failed)
+    again = connection.retry(failed.id)
+    assert again.id != failed.id
+    assert (again.request, again.priority, again.state) == (failed.request, Priority.HIGH, JobState.QUEUED)
