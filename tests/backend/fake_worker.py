@@ -5,6 +5,8 @@ The prompt is a list of words `name=value`; what isn't said has a default:
   pause=0.01      seconds before each of them
   then=succeed    what follows: succeed | fail | oom | full | crash | crash-once | leave | hang | deaf | silent |
                   garbage | huge | stranger | lie
+  notes=0         how many things the result has to say
+The further pictures of a job take their steps one after the other. A plan is answered at once, whatever the prompt.
 `hang` obeys a cancel, `deaf` does not, `silent` also stops beating. The command line: --blobs DIR [--models DIR],
 and --start ready | die | garbage | never | look-kills for what happens before the first job.
 """
@@ -28,7 +30,7 @@ from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import DiskFull, JobCancelled, OutOfMemory, UnderpaintError, WorkerFailed
 from underpaint.protocol.events import Progress
 from underpaint.protocol.jobs import JobResult, Phase, Timing
-from underpaint.protocol.request import GenerateRequest
+from underpaint.protocol.request import GenerateRequest, PlanRequest
 
 BEAT_S = 0.2
 
@@ -36,6 +38,12 @@ BEAT_S = 0.2
 def picture(width: int, height: int, seed: int) -> np.ndarray:
     """What the fake paints: (height, width, 3) uint8, the same for the same seed."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def told(run: Run) -> dict[str, str]:
+    """What a picture's prompt says."""
+    prompt = run.request.prompt if isinstance(run.request, GenerateRequest) else ""
+    return dict(word.split("=", 1) for word in prompt.split() if "=" in word)
 
 
 class FakeWorker:
@@ -60,7 +68,7 @@ class FakeWorker:
                 self.jobs.put(message)
             elif isinstance(message, Run) and self.look_kills:
                 os._exit(3)
-            elif isinstance(message, Run):  # control images don't wait for a picture
+            elif isinstance(message, Run):  # control images and plans don't wait for a picture
                 threading.Thread(target=self.work, args=(message,), daemon=True).start()
             elif isinstance(message, Cancel):
                 self.cancelled.add(message.job_id)
@@ -85,8 +93,10 @@ class FakeWorker:
             self.work(self.jobs.get())
 
     def work(self, run: Run) -> None:
-        prompt = run.request.prompt if isinstance(run.request, GenerateRequest) else ""
-        words = dict(word.split("=", 1) for word in prompt.split() if "=" in word)
+        if isinstance(run.request, PlanRequest):
+            self.send(Succeeded(job_id=run.job_id, result=self.plan(run.request.picture)))
+            return
+        words = told(run)
         try:
             self.steps(run, int(words.get("steps", "3")), float(words.get("pause", "0.01")))
             self.finish(run, words.get("then", "succeed"))
@@ -94,15 +104,20 @@ class FakeWorker:
             self.send(Failed(job_id=run.job_id, error=error.info()))
 
     def steps(self, run: Run, steps: int, pause_s: float) -> None:
-        for step in range(1, steps + 1):
+        pictures = len(run.request.pictures) if isinstance(run.request, GenerateRequest) else 1
+        for done in range(pictures * steps):
+            step = done % steps + 1
             self.pause(run.job_id, pause_s)
-            self.send(
-                Reported(
-                    progress=Progress(
-                        job_id=run.job_id, phase=Phase.STEP, step=step, steps=steps, fraction=step / (steps + 1)
-                    )
-                )
+            progress = Progress(
+                job_id=run.job_id,
+                phase=Phase.STEP,
+                step=step,
+                steps=steps,
+                picture=done // steps + 1,
+                pictures=pictures,
+                fraction=(done + 1) / (pictures * steps + 1),
             )
+            self.send(Reported(progress=progress))
             preview = np.full((8, 8, 3), step, np.uint8)
             self.send(Previewed(job_id=run.job_id, step=step), arrays.encode(preview))
 
@@ -153,7 +168,7 @@ class FakeWorker:
                 self.send(Succeeded(job_id="0" * 32, result=self.result(run)))
             case "lie":
                 lost = ArrayRef(sha256="0" * 64, shape=(8, 8, 3), dtype=DType.UINT8)
-                self.send(Succeeded(job_id=run.job_id, result=self.result(run, image=lost)))
+                self.send(Succeeded(job_id=run.job_id, result=self.result(run, lost)))
             case _:
                 raise WorkerFailed(reason=f"the fake doesn't know then={then}")
 
@@ -168,11 +183,19 @@ class FakeWorker:
 
     def succeed(self, run: Run) -> None:
         size = run.request.size
-        seed = run.request.seed if isinstance(run.request, GenerateRequest) else 0
-        image = self.blobs.write_array(picture(size.width, size.height, seed))
-        self.send(Succeeded(job_id=run.job_id, result=self.result(run, image=image)))
+        seeds = [one.seed for one in run.request.pictures] if isinstance(run.request, GenerateRequest) else [0]
+        images = [self.blobs.write_array(picture(size.width, size.height, seed)) for seed in seeds]
+        self.send(Succeeded(job_id=run.job_id, result=self.result(run, *images)))
 
-    def result(self, run: Run, image: ArrayRef | None = None) -> JobResult:
+    def plan(self, request: GenerateRequest) -> JobResult:
+        words = f"{len(request.controls)} ControlNets at {request.size.width} x {request.size.height}"
+        if request.memory_budget_gb is not None:
+            words += f" in {request.memory_budget_gb:g} GB"
+        return JobResult(
+            images=(), control_maps=(), timings=(), checkpoint="fake", plan=f"{words}: no model", versions={"fake": "1"}
+        )
+
+    def result(self, run: Run, *images: ArrayRef) -> JobResult:
         size = run.request.size
         maps = tuple(
             self.blobs.write_array(np.full((size.height, size.width, 3), number, np.uint8))
@@ -181,11 +204,12 @@ class FakeWorker:
         timings = (Timing(phase=Phase.STEP, ms=1.0),)
         versions = {"fake": "1"}
         return JobResult(
-            images=() if image is None else (image,),
+            images=images,
             control_maps=maps,
             timings=timings,
             checkpoint="fake",
             plan="no model",
+            notes=tuple(f"Note {number} of the fake" for number in range(1, int(told(run).get("notes", "0")) + 1)),
             versions=versions,
         )
 
