@@ -28,6 +28,7 @@ class Family:
     control_pipeline: str  # diffusers class for a checkpoint with ControlNets
     pooled_text: bool  # text conditions the time embedding as well (SDXL); its ControlNets say "text_time"
     text_encoders: tuple[tuple[str, str, str], ...]  # (encoder's folder, transformers class, tokenizer's folder)
+    tiny_decoder: str  # hub id of the TAESD of this latent space, for previews where it is there
     latent_rgb: tuple[Vector3, ...]  # a latent channel's share of (R, G, B) in -1..1, for previews
     latent_rgb_bias: Vector3 = (0.0, 0.0, 0.0)
 
@@ -70,6 +71,7 @@ FAMILIES: dict[FamilyId, Family] = {
             control_pipeline="StableDiffusionControlNetPipeline",
             pooled_text=False,
             text_encoders=_SD_TEXT,
+            tiny_decoder="madebyollin/taesd",
             latent_rgb=_SD_LATENT_RGB,
         ),
         Family(
@@ -80,6 +82,7 @@ FAMILIES: dict[FamilyId, Family] = {
             control_pipeline="StableDiffusionControlNetPipeline",
             pooled_text=False,
             text_encoders=_SD_TEXT,
+            tiny_decoder="madebyollin/taesd",
             latent_rgb=_SD_LATENT_RGB,  # SD 2 kept SD 1's latent space
         ),
         Family(
@@ -93,6 +96,7 @@ FAMILIES: dict[FamilyId, Family] = {
                 ("text_encoder", "CLIPTextModel", "tokenizer"),
                 ("text_encoder_2", "CLIPTextModelWithProjection", "tokenizer_2"),
             ),
+            tiny_decoder="madebyollin/taesdxl",
             latent_rgb=_SDXL_LATENT_RGB,
         ),
     )
