@@ -70,7 +70,7 @@ class Reported:
 
 @dataclass(frozen=True, kw_only=True)
 class Previewed:
-    """The payload is the `.npy` file of a (h, w, 3) uint8 picture, as large as the latents are."""
+    """The payload is the `.npy` file of a (h, w, 3) uint8 picture: as large as the latents are, or larger."""
 
     job_id: str
     step: int
