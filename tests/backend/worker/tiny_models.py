@@ -42,12 +42,14 @@ _CONFIGS: dict[Family, dict[str, Any]] = {
 }
 
 
-def tiny_unet(family: Family, in_channels: int = 4, time_cond: bool = False, seed: int = 0) -> Any:
+def tiny_unet(
+    family: Family, in_channels: int = 4, time_cond: bool = False, seed: int = 0, text_width: int = TEXT_WIDTH
+) -> Any:
     """A `UNet2DConditionModel`; 9 channels for inpainting, `time_cond` as a UNet distilled for LCM has it."""
     config = {
         "sample_size": 16,
         "norm_num_groups": 8,
-        "cross_attention_dim": TEXT_WIDTH,
+        "cross_attention_dim": text_width,
         "time_cond_proj_dim": TIME_COND_WIDTH if time_cond else None,
         **_CONFIGS[family],
     }
