@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -32,6 +32,7 @@ from ..blobstore import BlobStore, Incoming
 from .database import Database
 from .guard import refusal
 from .hub import Hub
+from .openapi import document
 from .supervisor import Supervisor
 
 MAX_JSON_BYTES = 4 << 20
@@ -76,6 +77,7 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
     app = Starlette(
         routes=[
             Route("/v1/hello", routes.hello, methods=["GET"]),
+            Route("/v1/openapi.json", routes.openapi, methods=["GET"]),
             Route("/v1/blobs/{sha256}", routes.put_blob, methods=["PUT"]),
             Route("/v1/blobs/{sha256}", routes.get_blob, methods=["GET", "HEAD"]),
             Route("/v1/jobs", routes.jobs, methods=["GET"]),
@@ -120,6 +122,9 @@ class _Routes:
                 revision=self._parts.database.revision(),
             )
         )
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(document(self._parts.software_version))
 
     # ---- blobs
 
