@@ -23,7 +23,7 @@ def inpaint_map(
     It grows by `options.grow_px` pixels of the control image in every direction, or shrinks.
     Raises InvalidRequest where nothing is left of it: the net would be told to keep the whole picture.
     """
-    painted = grown(_fit_mask(mask, extent), options.grow_px)
+    painted = grown(fit_mask(mask, extent), options.grow_px)
     if not painted.any():
         raise InvalidRequest(
             reason="the inpaint control's mask is empty, so nothing would be painted anew. Let the camera see what is "
@@ -53,7 +53,8 @@ def grown(
     return painted | (distance <= grow_px) if grow_px > 0 else distance > -grow_px
 
 
-def _fit_mask(mask: UInt8Array, extent: Extent) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def fit_mask(mask: UInt8Array, extent: Extent) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """A mask (height, width) uint8 at exactly `extent`; its middle grey is the border."""
     size = (extent.width, extent.height)
     if mask.shape[::-1] != size:
         shrinks = extent.width <= mask.shape[1] and extent.height <= mask.shape[0]

@@ -10,6 +10,8 @@ from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing
 from ..conditioning.table import NetKind
 from ..families import FAMILIES, Family, FamilyId
 
+LATENT_CHANNELS = 4  # of every family so far, and so what a plain UNet and every ControlNet take
+HOLE_CHANNELS = 9  # latents, a mask, and the latents of the picture with the hole
 _MAX_HEADER_BYTES = 100 << 20  # safetensors' own limit
 _PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.pth")
 _CONTROLNET_WEIGHTS = "diffusion_pytorch_model"
@@ -36,12 +38,18 @@ class CheckpointInfo:
     family: Family
     unet_config: dict[str, Any]
     scheduler_config: dict[str, Any]
+    zeros_for_empty: bool  # an empty negative prompt is zeros, not the text encoders' idea of nothing
     weights: dict[str, Weights]  # by component: "unet", "vae", "text_encoder", ...
 
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for the same bytes on disk, as far as names, sizes and times tell."""
         return (str(self.folder), *(entry.stamp for entry in self.weights.values()))
+
+    @property
+    def fills_holes(self) -> bool:
+        """Whether the UNet was trained to fill a hole: besides the latents it takes a mask and a picture with it."""
+        return self.unet_config["in_channels"] == HOLE_CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +105,12 @@ def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
     """
     family = inspect_family(folder, name)
     unet = _read_json(folder / "unet" / "config.json", name)
-    if unet.get("in_channels") != 4:
-        raise ModelBroken(model=name, reason=f"its UNet takes {unet.get('in_channels')} channels; inpainting and "
-                          "depth checkpoints are not supported, choose the plain one")  # fmt: skip
+    if unet.get("in_channels") not in (LATENT_CHANNELS, HOLE_CHANNELS):
+        raise ModelBroken(
+            model=name,
+            reason=f"its UNet takes {unet.get('in_channels')} channels; plain ones ({LATENT_CHANNELS}) and those for "
+            f"inpainting ({HOLE_CHANNELS}) work, others, such as depth checkpoints, don't. Choose the plain one",
+        )
     weights = {
         "unet": find_weights(folder / "unet", "diffusion_pytorch_model", name),
         "vae": find_weights(folder / "vae", "diffusion_pytorch_model", name),
@@ -109,8 +120,16 @@ def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
         if not any((folder / tokenizer / file).is_file() for file in ("vocab.json", "tokenizer.json")):
             raise ModelBroken(model=name, reason=f"{tokenizer}/vocab.json is missing")
     scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", name)
+    # what diffusers takes where the checkpoint doesn't say
+    zeros = _read_json(folder / "model_index.json", name).get("force_zeros_for_empty_prompt", family.pooled_text)
     return CheckpointInfo(
-        folder=folder, name=name, family=family, unet_config=unet, scheduler_config=scheduler, weights=weights
+        folder=folder,
+        name=name,
+        family=family,
+        unet_config=unet,
+        scheduler_config=scheduler,
+        zeros_for_empty=family.pooled_text and bool(zeros),
+        weights=weights,
     )
 
 
@@ -153,6 +172,11 @@ def _controlnet_config(folder: Path, name: str) -> dict[str, Any]:
     if class_name not in _CONTROLNET_CLASSES:
         known = " or ".join(_CONTROLNET_CLASSES)
         raise ModelBroken(model=name, reason=f"it is a {class_name}, a {known} is needed")
+    channels = config.get("in_channels", LATENT_CHANNELS)
+    if channels != LATENT_CHANNELS:
+        raise ModelBroken(
+            model=name, reason=f"it takes {channels} channels, and a ControlNet is given {LATENT_CHANNELS}"
+        )
     return config
 
 
@@ -250,13 +274,15 @@ def _is_sd2(unet: dict[str, Any]) -> bool:
 
 
 def _signature(config: dict[str, Any]) -> tuple[object, ...]:
-    """What must agree: the text's width, SDXL's pooled text, and the shapes of the skips."""
+    """What must agree: the text's width, SDXL's pooled text, and the shapes of the skips.
+
+    Not what a UNet takes besides latents: a net for the plain checkpoint serves the one for inpainting as well.
+    """
     return (
         _text_width(config),
         config.get("addition_embed_type"),
         tuple(config.get("block_out_channels", ())),
         config.get("layers_per_block"),
-        config.get("in_channels"),
     )
 
 

@@ -1,35 +1,94 @@
-"""Latents to the picture."""
+"""Pictures to latents and latents to pictures, by the VAE."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
+
+import numpy as np
 
 from ....protocol.arrays import UInt8Array
 from ..third_party import torch
 
 
-def decode(pipeline: Any, latents: Any) -> UInt8Array:
-    """(height, width, 3) uint8 sRGB from latents (1, 4, height / 8, width / 8).
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatentDistribution:
+    """What the VAE makes of a picture: latents, and how sure it is of them. (1, 4, height / 8, width / 8) float32."""
+
+    mean: Any
+    deviation: Any
+    config: Any  # of the VAE: how its own latents become those that the UNet works on
+
+    def sample(self, noise: Any) -> Any:
+        """The UNet's latents, `noise` away from the mean; (pictures, 4, height / 8, width / 8) like `noise`."""
+        return _scaled(self.mean + self.deviation * noise, self.config)
+
+
+def encode(vae: Any, image: Any, *, device: Any, tiled: bool = False) -> LatentDistribution:
+    """The latents of a picture, (1, 3, height, width) float32 in -1..1."""
+    with _ready(vae, tiled) as dtype:
+        found = vae.encode(image.to(device=device, dtype=dtype)).latent_dist
+        return LatentDistribution(mean=found.mean.float(), deviation=found.std.float(), config=vae.config)
+
+
+def decode(vae: Any, latents: Any, *, tiled: bool = False) -> UInt8Array:
+    """(height, width, 3) uint8 sRGB from latents (1, 4, height / 8, width / 8) on the VAE's device."""
+    with _ready(vae, tiled) as dtype:
+        image = vae.decode(_unscaled(latents, vae.config).to(dtype), return_dict=False)[0]
+        levels = ((image[0].float() * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch().uint8)
+        return cast(UInt8Array, levels.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def picture_tensor(image: UInt8Array) -> Any:
+    """(1, 3, height, width) float32 in -1..1 of (height, width, 3) uint8, as diffusers prepares pictures."""
+    planes = torch().from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
+    return 2.0 * (planes.float() / 255) - 1.0
+
+
+@contextmanager
+def _ready(vae: Any, tiled: bool) -> Generator[Any]:
+    """The VAE as it has to run, and the dtype that it takes.
 
     SDXL's VAE overflows in float16 and says so in its config ("force_upcast"); it then runs in float32.
     """
-    library, vae = torch(), pipeline.vae
+    library = torch()
     upcast = vae.dtype == library.float16 and vae.config.force_upcast
     if upcast:
         vae.to(dtype=library.float32)
+    if tiled:
+        vae.enable_tiling()
+    else:
+        vae.disable_tiling()
     try:
         with library.inference_mode():
-            image = vae.decode(_unscaled(latents.to(vae.dtype), vae.config), return_dict=False)[0]
-            levels = ((image[0].float() * 0.5 + 0.5).clamp(0, 1) * 255).round().to(library.uint8)
-            return cast(UInt8Array, levels.permute(1, 2, 0).contiguous().cpu().numpy())
+            yield vae.dtype
     finally:
         if upcast:
             vae.to(dtype=library.float16)
 
 
+def _scaled(latents: Any, config: Any) -> Any:
+    """The latents that the UNet works on, of the VAE's own."""
+    affine = _affine(latents, config)
+    if affine is None:
+        return config.scaling_factor * latents
+    means, deviations = affine
+    return (latents - means) * config.scaling_factor / deviations
+
+
 def _unscaled(latents: Any, config: Any) -> Any:
     """The VAE's own latents, of those that the UNet works on."""
+    affine = _affine(latents, config)
+    if affine is None:
+        return latents / config.scaling_factor
+    means, deviations = affine
+    return latents * deviations / config.scaling_factor + means
+
+
+def _affine(latents: Any, config: Any) -> tuple[Any, Any] | None:
+    """Mean and deviation of each latent channel, for a VAE that names them."""
     mean, deviation = config.get("latents_mean"), config.get("latents_std")
     if mean is None or deviation is None:
-        return latents / config.scaling_factor
+        return None
     shape = (1, len(mean), 1, 1)
-    means, deviations = (latents.new_tensor(values).view(shape) for values in (mean, deviation))
-    return latents * deviations / config.scaling_factor + means
+    return tuple(latents.new_tensor(values).view(shape) for values in (mean, deviation))  # type: ignore[return-value]

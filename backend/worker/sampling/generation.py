@@ -20,7 +20,7 @@ from ..third_party import torch
 from .decoding import decode
 from .hints import encoded_once
 from .previews import latent_preview
-from .prompts import Embeddings, PromptCache
+from .prompts import Embeddings, PromptCache, TextEncoders, stacked
 from .schedulers import make_scheduler
 
 ControlImage = UInt8Array | Float32Array  # (height, width, 3), row 0 at the top
@@ -63,13 +63,14 @@ def generate(
     """
     clock = _Clock()
     report(Phase.ENCODE, None)
-    embeddings = prompts.embeddings(
-        pipeline,
-        checkpoint.key,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        guided=request.guidance_scale > 1,
+    encoders = TextEncoders(
+        pipeline=pipeline,
+        device=pipeline._execution_device,
+        key=(*checkpoint.key, str(pipeline.unet.dtype)),
+        zeros_for_empty=checkpoint.zeros_for_empty,
     )
+    encoded = prompts.encode(encoders, request.pictures[:1], guided=request.guidance_scale > 1)
+    embeddings = stacked(encoded, device=pipeline._execution_device)
     clock.lap(Phase.ENCODE)
     pipeline.scheduler = make_scheduler(request.scheduler, checkpoint.scheduler_config)
 
@@ -82,7 +83,7 @@ def generate(
     _stop_if(cancelled)
     latents = _denoise(pipeline, request, embeddings, controls, on_step)
     report(Phase.DECODE, None)
-    image = decode(pipeline, latents)
+    image = decode(pipeline.vae, latents)
     clock.lap(Phase.DECODE)
     _stop_if(cancelled)
     return Generated(image=image, timings=tuple(clock.timings))
@@ -107,7 +108,7 @@ def _denoise(
     shape = (1, 4, request.size.height // LATENT_PIXELS, request.size.width // LATENT_PIXELS)
     noise = library.randn(shape, generator=generator, dtype=library.float32)
     arguments: dict[str, Any] = {
-        **embeddings.arguments,
+        **_texts(embeddings),
         "width": request.size.width,
         "height": request.size.height,
         "num_inference_steps": request.steps,
@@ -133,6 +134,14 @@ def _denoise(
     except BaseException:
         pipeline.maybe_free_model_hooks()  # a job that is stopped half-way must not keep the GPU's memory
         raise
+
+
+def _texts(embeddings: Embeddings) -> dict[str, Any]:
+    rows = {"prompt_embeds": embeddings.text, "pooled_prompt_embeds": embeddings.pooled}
+    given = {name: tensor for name, tensor in rows.items() if tensor is not None}
+    positive = {name: tensor[-1:] for name, tensor in given.items()}
+    negative = {f"negative_{name}": tensor[:1] for name, tensor in given.items() if len(tensor) > 1}
+    return {**positive, **negative}
 
 
 def _control_tensor(image: ControlImage) -> Any:

@@ -1,49 +1,109 @@
-"""Prompts to embeddings, once each."""
+"""Prompts to embeddings, each text once."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_KEPT = 32  # about 0.5 MB each for SDXL
+from ....protocol.request import Variant
+from ..third_party import torch
+
+_KEPT = 512  # every text of the largest job; 0.6 MB each for SDXL in float32, in main memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Embeddings:
-    """What the text encoders make of a prompt, as the pipelines' keyword arguments."""
+    """What the text encoders make of the prompts of some pictures.
 
-    arguments: dict[str, Any]
+    With classifier-free guidance the rows are the negative prompts of all pictures, then their prompts, as in
+    the pipelines' batches; without it the prompts alone.
+    """
+
+    text: Any  # (rows, tokens, width)
+    pooled: Any | None  # (rows, width); None for families without pooled text
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextEncoders:
+    """Where texts are encoded."""
+
+    pipeline: Any  # diffusers', for its `encode_prompt`
+    device: Any
+    key: tuple[object, ...]  # equal where a text's embeddings are: the files, the number format
+    zeros_for_empty: bool  # an empty negative prompt is zeros, as SDXL was trained
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """One text through the text encoders, in main memory."""
+
+    text: Any  # (1, tokens, width)
+    pooled: Any | None  # (1, width)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedPicture:
+    """What one picture shall be and, for classifier-free guidance, what it shall not."""
+
+    positive: Encoded
+    negative: Encoded | None
 
 
 class PromptCache:
-    """The embeddings of the last prompts, by everything that makes them what they are."""
+    """The embeddings of the last texts, by everything that makes them what they are."""
 
     def __init__(self) -> None:
         self.encoded = 0
-        """How often the text encoders really ran."""
-        self._kept: OrderedDict[tuple[object, ...], Embeddings] = OrderedDict()
+        """How many texts have really gone through the text encoders."""
+        self._kept: OrderedDict[tuple[object, ...], Encoded] = OrderedDict()
 
-    def embeddings(
-        self, pipeline: Any, checkpoint_key: tuple[object, ...], *, prompt: str, negative_prompt: str, guided: bool
-    ) -> Embeddings:
-        """The embeddings of a prompt and, for classifier-free guidance, of what to avoid."""
-        key = (checkpoint_key, prompt, negative_prompt if guided else None)
-        if key not in self._kept:
-            self._kept[key] = _encode(pipeline, prompt, negative_prompt, guided)
+    def encode(self, encoders: TextEncoders, pictures: Sequence[Variant], *, guided: bool) -> list[EncodedPicture]:
+        """Encode the prompts of `pictures` that aren't known yet.
+
+        One by one, because a text encoder rounds differently in a batch, and a picture's prompt must not depend
+        on what it is asked for with.
+        """
+        found: list[EncodedPicture] = []
+        for picture in pictures:
+            positive, negative = self._text(encoders, picture.prompt), None
+            if guided and not picture.negative_prompt and encoders.zeros_for_empty:
+                negative = _zeros(positive)
+            elif guided:
+                negative = self._text(encoders, picture.negative_prompt)
+            found.append(EncodedPicture(positive=positive, negative=negative))
+        return found
+
+    def _text(self, encoders: TextEncoders, text: str) -> Encoded:
+        full_key = (*encoders.key, text)
+        if full_key not in self._kept:
+            self._kept[full_key] = _encode(encoders, text)
             self.encoded += 1
-        self._kept.move_to_end(key)
+        self._kept.move_to_end(full_key)
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
-        return self._kept[key]
+        return self._kept[full_key]
 
 
-def _encode(pipeline: Any, prompt: str, negative_prompt: str, guided: bool) -> Embeddings:
-    encoded = pipeline.encode_prompt(
-        prompt=prompt,
-        device=pipeline._execution_device,  # where model offload will want them
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=guided,
-        negative_prompt=negative_prompt if guided else None,
+def stacked(pictures: Sequence[EncodedPicture], *, device: Any) -> Embeddings:
+    """The embeddings of a batch of pictures, on `device`."""
+    negatives = [picture.negative for picture in pictures if picture.negative is not None]
+    rows = [*negatives, *(picture.positive for picture in pictures)]
+    pooled = [row.pooled for row in rows if row.pooled is not None]
+    cat = torch().cat
+    return Embeddings(
+        text=cat([row.text for row in rows]).to(device), pooled=cat(pooled).to(device) if pooled else None
     )
-    names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
-    arguments = dict(zip(names, encoded, strict=False))  # two of them without pooled text
-    return Embeddings(arguments={name: value for name, value in arguments.items() if value is not None})
+
+
+def _zeros(like: Encoded) -> Encoded:
+    zeros = torch().zeros_like
+    return Encoded(text=zeros(like.text), pooled=None if like.pooled is None else zeros(like.pooled))
+
+
+def _encode(encoders: TextEncoders, text: str) -> Encoded:
+    with torch().inference_mode():
+        encoded = encoders.pipeline.encode_prompt(
+            prompt=text, device=encoders.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
+    pooled = encoded[2] if len(encoded) == 4 else None  # prompt, negative, and with pooled text both once more
+    return Encoded(text=encoded[0].cpu(), pooled=None if pooled is None else pooled.cpu())

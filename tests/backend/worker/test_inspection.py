@@ -100,12 +100,37 @@ def test_unknown_classes_are_refused(copy: Path, models: Path) -> None:
     with pytest.raises(ModelBroken, match="FluxPipeline"):
         inspect_checkpoint(copy, "copy")
     edit(copy / "model_index.json", _class_name="StableDiffusionPipeline")
-    edit(copy / "unet" / "config.json", in_channels=9)
-    with pytest.raises(ModelBroken, match="9 channels"):
+    edit(copy / "unet" / "config.json", in_channels=5)
+    with pytest.raises(ModelBroken, match="5 channels"):
         inspect_checkpoint(copy, "copy")
     edit(copy / "controlnets" / "depth" / "config.json", _class_name="T2IAdapter")
     with pytest.raises(ModelBroken, match="T2IAdapter, a ControlNetModel or ControlNetUnionModel is needed"):
         inspect_controlnet(copy / "controlnets" / "depth", "depth")
+
+
+def test_a_checkpoint_for_inpainting_takes_the_plain_one_s_controlnets(copy: Path) -> None:
+    assert not inspect_checkpoint(copy, "copy").fills_holes
+    edit(copy / "unet" / "config.json", in_channels=9)
+    checkpoint = inspect_checkpoint(copy, "copy")
+    assert checkpoint.fills_holes
+    net = copy / "controlnets" / "depth"
+    check_match(checkpoint, inspect_controlnet(net, "depth"))
+    edit(net / "config.json", in_channels=9)
+    with pytest.raises(ModelBroken, match="takes 9 channels"):
+        inspect_controlnet(net, "depth")
+
+
+@pytest.mark.parametrize(("said", "zeros"), [(None, True), (True, True), (False, False)])
+def test_whether_no_negative_prompt_is_zeros_is_the_checkpoint_s_word(
+    models: Path, tmp_path: Path, said: bool | None, zeros: bool
+) -> None:
+    copy = Path(shutil.copytree(models / "sdxl", tmp_path / "sdxl"))
+    index: dict[str, object] = {"_class_name": "StableDiffusionXLPipeline"}
+    if said is not None:
+        index["force_zeros_for_empty_prompt"] = said
+    (copy / "model_index.json").write_text(json.dumps(index))
+    assert inspect_checkpoint(copy, "").zeros_for_empty == zeros
+    assert not inspect_checkpoint(embedded.checkpoint(models), "").zeros_for_empty
 
 
 def test_a_checkpoint_is_no_controlnet(models: Path) -> None:
