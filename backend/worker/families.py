@@ -23,6 +23,7 @@ class Family:
 
     id: FamilyId
     title: str  # as people call it
+    short: str  # the same where there is little room
     checkpoint_classes: frozenset[str]  # "_class_name" in model_index.json
     pipeline: str  # diffusers class for a checkpoint alone
     control_pipeline: str  # diffusers class for a checkpoint with ControlNets
@@ -66,6 +67,7 @@ FAMILIES: dict[FamilyId, Family] = {
         Family(
             id=FamilyId.SD15,
             title="Stable Diffusion 1.5",
+            short="SD 1.5",
             checkpoint_classes=_SD_CLASSES,
             pipeline="StableDiffusionPipeline",
             control_pipeline="StableDiffusionControlNetPipeline",
@@ -77,6 +79,7 @@ FAMILIES: dict[FamilyId, Family] = {
         Family(
             id=FamilyId.SD2,
             title="Stable Diffusion 2",
+            short="SD 2",
             checkpoint_classes=_SD_CLASSES,
             pipeline="StableDiffusionPipeline",
             control_pipeline="StableDiffusionControlNetPipeline",
@@ -88,6 +91,7 @@ FAMILIES: dict[FamilyId, Family] = {
         Family(
             id=FamilyId.SDXL,
             title="Stable Diffusion XL",
+            short="SDXL",
             checkpoint_classes=frozenset({"StableDiffusionXLPipeline", "StableDiffusionXLControlNetPipeline"}),
             pipeline="StableDiffusionXLPipeline",
             control_pipeline="StableDiffusionXLControlNetPipeline",

@@ -156,7 +156,7 @@ def inspect_traits(folder: Path, name: str) -> NetTraits:
     if config["_class_name"] == _UNION_CLASS or "num_control_type" in config:
         modes = int(config.get("num_control_type", _UNION_MODES))
     for file in sorted(folder.glob(f"{_CONTROLNET_WEIGHTS}*.safetensors")):
-        embedding = _read_header(file, name).get("task_embedding")
+        embedding = read_header(file, name).get("task_embedding")
         if embedding is not None:
             modes = int(embedding["shape"][0])
             break
@@ -210,7 +210,7 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
         else:
             continue
         for file in files:
-            _read_header(file, name)
+            read_header(file, name)
         return Weights(
             folder=folder,
             variant=variant,
@@ -227,7 +227,7 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
     raise ModelMissing(model=name, reason=f"{folder.name}/{stem}.safetensors is not there; fetch the model again")
 
 
-def _read_header(file: Path, name: str) -> dict[str, dict[str, Any]]:
+def read_header(file: Path, name: str) -> dict[str, dict[str, Any]]:
     """Each tensor's dtype, shape and place. Raises ModelBroken unless header and length agree."""
     if not file.is_file():
         raise ModelBroken(model=name, reason=f"{file.parent.name}/{file.name} is missing; fetch it again")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from .third_party import torch
+from ..third_party import torch
 
 
 class Offload(StrEnum):
