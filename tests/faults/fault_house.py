@@ -1,0 +1,165 @@
+"""A data folder in which everything may be killed: its processes, and how whoever starts a service gets the fake worker."""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from underpaint.protocol.client import Connection, Home, ensure_running
+from underpaint.protocol.errors import UnderpaintError
+
+HERE = Path(__file__).resolve().parent
+FAKE_WORKER = HERE.parent / "backend" / "fake_worker.py"
+PATIENCE_S = 60.0
+SERVICE, WORKER, CLIENT = "service", "worker", "client"
+
+
+def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait for a condition; fails when it doesn't come true."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+class House:
+    """One data folder, the processes that belong to it, and the clients that work with it."""
+
+    def __init__(self, folder: Path, *, real_worker: bool = False) -> None:
+        self.folder = folder
+        """Where the ledgers of the clients lie."""
+        self.home = Home(folder / "home")
+        """What the service is started on."""
+        self.home.create()
+        self.clients: dict[str, subprocess.Popen[bytes]] = {}
+        """By name; a name that is started again goes on with its ledger."""
+        self._python = self._disguise(real_worker)
+
+    def _disguise(self, real_worker: bool) -> Path:
+        """An interpreter for `UNDERPAINT_BACKEND_PYTHON`: whoever launches the service, it gets little patience."""
+        arguments = ["--silence-s", "4", "--cancel-s", "1", "--idle-exit-s", "120"]
+        if not real_worker:
+            command = [sys.executable, str(FAKE_WORKER), "--blobs", str(self.home.blobs)]
+            arguments += ["--worker-command", json.dumps(command)]
+        script = self.folder / "python"
+        words = shlex.join(arguments)
+        script.write_text(
+            f'#!/bin/sh\ncase "$*" in *bootstrap.py\\ service*) exec {shlex.quote(sys.executable)} "$@" {words};; esac\n'
+            f'exec {shlex.quote(sys.executable)} "$@"\n'
+        )
+        script.chmod(0o755)
+        return script
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For clients of this house."""
+        return {
+            **os.environ,
+            "UNDERPAINT_HOME": str(self.home.folder),
+            "UNDERPAINT_BACKEND_PYTHON": str(self._python),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def connect(self) -> Connection:
+        """A conversation with the service, which is started if none runs."""
+        before = os.environ.get("UNDERPAINT_BACKEND_PYTHON")
+        os.environ["UNDERPAINT_BACKEND_PYTHON"] = str(self._python)
+        try:
+            return ensure_running(self.home)
+        finally:
+            if before is None:
+                del os.environ["UNDERPAINT_BACKEND_PYTHON"]
+            else:
+                os.environ["UNDERPAINT_BACKEND_PYTHON"] = before
+
+    # ---- clients
+
+    def ledger(self, name: str) -> Path:
+        """What a client has written down of its jobs."""
+        return self.folder / f"{name}.ledger"
+
+    def start_client(self, name: str, *arguments: str, python: str = sys.executable, script: str = "fault_client.py") -> None:
+        """Start a client, or start it again."""
+        command = [python, str(HERE / script), "--ledger", str(self.ledger(name)), *arguments]
+        log = (self.folder / f"{name}.log").open("ab")
+        with log:
+            self.clients[name] = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def kill_client(self, name: str) -> None:
+        """End a client as a crash would, with whatever it started for itself."""
+        process = self.clients[name]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def clients_end(self, patience_s: float = PATIENCE_S) -> None:
+        """Have the clients finish what they have begun, and leave."""
+        (self.folder / "enough").touch()
+        deadline = time.monotonic() + patience_s
+        for name, process in self.clients.items():
+            try:
+                code = process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise AssertionError(f"{name} did not come to its end: {self.said(name)}") from None
+            assert code == 0, f"{name} left with {code}: {self.said(name)}"
+
+    def said(self, name: str) -> str:
+        """The end of what a client printed."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
+
+    # ---- processes
+
+    def processes(self, role: str | None = None) -> set[int]:
+        """The living service and worker processes of this house; zombies don't count."""
+        return {pid for pid, found in self._roles() if role in (None, found)}
+
+    def _roles(self) -> Iterator[tuple[int, str]]:
+        blobs = os.fsencode(self.home.blobs)
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if dead:
+                continue
+            if b"service" in words[:5] and os.fsencode(self.home.folder) in words:
+                yield int(entry.name), SERVICE
+            elif blobs in words and b"service" not in words[:5]:
+                yield int(entry.name), WORKER
+
+    def kill(self, role: str) -> bool:
+        """SIGKILL one process of a kind; whether there was one."""
+        for pid in sorted(self.processes(role)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+
+    def close(self) -> set[int]:
+        """End the service politely; the processes that stayed all the same, and are killed now."""
+        for name, process in self.clients.items():
+            if process.poll() is None:
+                self.kill_client(name)
+        with contextlib.suppress(UnderpaintError), Connection.to(self.home) as connection:
+            connection.shutdown()
+        deadline = time.monotonic() + 10
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        left = self.processes()
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return left
