@@ -15,8 +15,8 @@
     |- ModelError          a checkpoint, ControlNet or detector can't be used
     |  |- ModelMissing, ModelBroken, ModelMismatch, ControlNetNotChosen, DetectorMissing
     |- JobError            the job ended otherwise than in success
-       |- JobUnknown, JobConflict, JobNotQueued, JobCancelled, JobInterrupted, OutOfMemory, DiskFull, BlobMissing,
-          WorkerFailed
+       |- JobUnknown, JobConflict, JobNotQueued, JobCancelled, JobInterrupted, OutOfMemory,
+          DoesNotFit, DiskFull, BlobMissing, WorkerFailed
 
 Codes and details cross the wire as `ErrorInfo`; the sentence is made where a person reads it, by
 `str(error)`. A sentence says what is wrong and what to do next.
@@ -356,6 +356,16 @@ class JobInterrupted(JobError):
 class OutOfMemory(JobError):
     code = "out_of_memory"
     sentence = "Not enough memory on {device} for this picture. Make it smaller, or use fewer controls."
+
+
+class DoesNotFit(JobError):
+    """Said before anything is loaded; OutOfMemory is what happens when an estimate was wrong."""
+
+    code = "does_not_fit"
+    sentence = (
+        "{title} at {size} takes {needed} GB at least, and {device} has {available} GB for it; {advice}. "
+        "A larger memory budget helps too, where one is set."
+    )
 
 
 class DiskFull(JobError):
