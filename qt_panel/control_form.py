@@ -21,7 +21,7 @@ from ..protocol.options import (
     PoseOptions,
     SegmentationOptions,
 )
-from ..protocol.request import Control, ControlKind
+from ..protocol.request import Control, ControlKind, CurvePoint
 from ..protocol.sources import (
     DepthPass,
     Detector,
@@ -50,8 +50,9 @@ class Picture:
     """A picture on this side of the wire, to be uploaded when a job needs it."""
 
     name: str
-    pixels: UInt8Array  # (height, width, 3) sRGB, row 0 at the top
+    pixels: UInt8Array  # (height, width, 3) sRGB, row 0 at the top; what is transparent lies on black
     file: str = ""  # where it came from; empty when pasted
+    rgba: UInt8Array | None = None  # (height, width, 4), colours as they are below the alpha; None for an opaque one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,8 @@ class ControlForm:
     conditioning_scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    curve: tuple[CurvePoint, ...] = ()
+    guess_mode: bool = False
     enabled: bool = True
 
 
@@ -205,6 +208,8 @@ def to_control(row: ControlForm, size: Extent, upload: Callable[[AnyArray], Arra
         conditioning_scale=row.conditioning_scale,
         start=row.start,
         end=row.end,
+        curve=row.curve,
+        guess_mode=row.guess_mode,
     )
 
 

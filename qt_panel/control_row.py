@@ -30,6 +30,7 @@ from .option_area import OptionArea
 from .option_words import fields
 from .pictures import to_qimage
 from .thumbnail import Thumbnail
+from .weight_area import WeightArea
 
 _USES = {PictureUse.MAP: "Control map", PictureUse.PHOTO: "Photo", PictureUse.PICTURE: "Picture"}
 
@@ -76,6 +77,8 @@ class ControlRow(Card):
         self._scale.fill(control.conditioning_scale)
         self._start.fill(control.start)
         self._end.fill(control.end)
+        self.weight.fill(control.curve, guess_mode=control.guess_mode)
+        self.weight.editor.show_window(control.start, control.end)
         if control.image is not self._image:
             self._map = None
         self._image, self._mask_picture = control.image, control.mask
@@ -111,6 +114,8 @@ class ControlRow(Card):
             conditioning_scale=self._scale.exact,
             start=self._start.part,
             end=self._end.part,
+            curve=self.weight.curve,
+            guess_mode=self.weight.guess_mode,
             enabled=self._enabled.isChecked(),
         )
 
@@ -150,6 +155,7 @@ class ControlRow(Card):
         self._look.clicked.connect(lambda: self.map_asked.emit())
         remove = tool_button("remove", "Remove this control")
         remove.clicked.connect(lambda: self.removed.emit())
+        self.weight = WeightArea()
         self.options = OptionArea()
         for signal in (
             self._enabled.toggled,
@@ -159,6 +165,7 @@ class ControlRow(Card):
             self._scale.valueChanged,
             self._start.valueChanged,
             self._end.valueChanged,
+            self.weight.changed,
             self.options.changed,
         ):
             signal.connect(self._edited)
@@ -204,7 +211,8 @@ class ControlRow(Card):
         layout.setVerticalSpacing(4)
         layout.addLayout(images, 0, 0)
         layout.addLayout(right, 0, 1)
-        layout.addWidget(self.options, 1, 0, 1, 2)
+        layout.addWidget(self.weight, 1, 0, 1, 2)
+        layout.addWidget(self.options, 2, 0, 1, 2)
         layout.setColumnStretch(1, 1)
 
     @property
@@ -223,6 +231,7 @@ class ControlRow(Card):
             self._scale,
             self._start,
             self._end,
+            *self.weight.parts,
             *self.options.parts,
         )
 
@@ -245,6 +254,7 @@ class ControlRow(Card):
     def _edited(self) -> None:
         if not self._filling:
             self._show_use()
+            self.weight.editor.show_window(self._start.part, self._end.part)
             self.changed.emit()
 
     def _take(self, given: Picture | PoseFile) -> None:

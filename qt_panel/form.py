@@ -5,10 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..protocol.arrays import AnyArray, ArrayRef
-from ..protocol.checks import check_size
+from ..protocol.checks import MAX_SEED, check_size
 from ..protocol.errors import InvalidRequest, InvalidSize, UnderpaintError
 from ..protocol.geometry import Camera, Extent
-from ..protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request, Scheduler
+from ..protocol.request import (
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    GenerateRequest,
+    PlanRequest,
+    Precision,
+    Request,
+    Scheduler,
+    Sigmas,
+    Variant,
+)
 from ..protocol.sources import InpaintPass, Photo, PicturePass, ReadyMap, Source
 from .control_form import (
     ControlForm,
@@ -22,6 +33,7 @@ from .control_form import (
     to_control,
     usual_use,
 )
+from .start_form import NO_START, StartForm, restored_start, start_problems, to_start
 
 __all__ = [
     "ControlForm",
@@ -30,11 +42,14 @@ __all__ = [
     "PictureUse",
     "PoseFile",
     "Reused",
+    "StartForm",
     "generate_request",
     "guess",
     "is_pass",
     "maps_request",
     "misfit",
+    "pictured",
+    "plan_request",
     "problems",
     "restored",
     "reused_controls",
@@ -59,8 +74,15 @@ class Form:
     steps: int = 20
     guidance_scale: float = 7.5
     scheduler: Scheduler = Scheduler.UNIPC
+    sigmas: Sigmas = Sigmas.DEFAULT
     seed: int = 0
-    random_seed: bool = False  # roll a new seed before each picture
+    random_seed: bool = False  # roll a new seed before each job
+    pictures: int = 1  # of one job, by the seeds seed, seed + 1, ...
+    variants: tuple[Variant, ...] = ()  # further ones with prompts or seeds of their own, out of an earlier job
+    batch_size: int = 1
+    start: StartForm = NO_START
+    precision: Precision = Precision.AUTO
+    memory_budget_gb: float | None = None
     camera: Camera | None = None  # of the render whose passes are used, so that the picture can be projected back
 
 
@@ -87,25 +109,34 @@ def problems(form: Form, *, maps_only: bool = False) -> tuple[UnderpaintError, .
         found.append(
             InvalidRequest(reason=f"the render's passes are {made_for.width} x {made_for.height}, the picture is not")
         )
+    if not maps_only:
+        found.extend(start_problems(form.start))
     if maps_only and not enabled:
         found.append(InvalidRequest(reason="there is no control to make a map of"))
     return tuple(found)
 
 
 def generate_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> GenerateRequest:
-    """The request for one picture. Raises the first of `problems`."""
+    """The request for the form's pictures. Raises the first of `problems`."""
     _refuse(problems(form))
     controls = _controls(form, upload)
+    prompt, negative_prompt = form.prompt.strip(), form.negative_prompt.strip()
     return GenerateRequest(
-        prompt=form.prompt.strip(),
-        negative_prompt=form.negative_prompt.strip(),
+        prompt=prompt,
+        negative_prompt=negative_prompt,
         checkpoint=form.checkpoint.strip(),
         size=form.size,
         controls=controls,
         steps=form.steps,
         guidance_scale=form.guidance_scale,
         scheduler=form.scheduler,
+        sigmas=form.sigmas,
         seed=form.seed,
+        variants=(*_seeds_on(prompt, negative_prompt, form.seed, form.pictures - 1), *form.variants),
+        batch_size=form.batch_size,
+        start=to_start(form.start, upload),
+        precision=form.precision,
+        memory_budget_gb=form.memory_budget_gb,
         camera=form.camera if any(is_pass(control.source) for control in controls) else None,
         allow_download=form.allow_download,
     )
@@ -122,8 +153,22 @@ def maps_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> ControlM
     )
 
 
+def plan_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> PlanRequest:
+    """The request to be told where and how the form's pictures would be painted. Raises the first of `problems`."""
+    return PlanRequest(picture=generate_request(form, upload))
+
+
+def pictured(request: Request) -> GenerateRequest | ControlMapsRequest:
+    """The request, or the one whose plan it asks for."""
+    return request.picture if isinstance(request, PlanRequest) else request
+
+
 def restored(form: Form, request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> Form:
-    """The form that makes a request again; what the request says nothing about stays as in `form`."""
+    """The form that makes a request again; what the request says nothing about stays as in `form`.
+
+    So does the memory budget: it belongs to the device at hand, and not to the picture.
+    """
+    request = pictured(request)
     changed = dataclasses.replace(
         form,
         checkpoint=request.checkpoint,
@@ -133,6 +178,11 @@ def restored(form: Form, request: Request, shown: Sequence[ArrayRef | None] = ()
     )
     if isinstance(request, ControlMapsRequest):
         return changed
+    own = request.pictures[0]
+    following = _seeds_on(own.prompt, own.negative_prompt, own.seed, len(request.variants))
+    in_a_row = 0  # of the further pictures, those that are the first's with the next seeds
+    while in_a_row < len(following) and request.variants[in_a_row] == following[in_a_row]:
+        in_a_row += 1
     return dataclasses.replace(
         changed,
         prompt=request.prompt,
@@ -140,14 +190,21 @@ def restored(form: Form, request: Request, shown: Sequence[ArrayRef | None] = ()
         steps=request.steps,
         guidance_scale=request.guidance_scale,
         scheduler=request.scheduler,
+        sigmas=request.sigmas,
         seed=request.seed,
         random_seed=False,
+        pictures=1 + in_a_row,
+        variants=request.variants[in_a_row:],
+        batch_size=request.batch_size,
+        start=restored_start(request.start, form.start),
+        precision=request.precision,
         camera=request.camera,
     )
 
 
 def with_passes(form: Form, request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> Form:
     """The form with the controls, size and camera of a Blender render, and everything else as it was."""
+    request = pictured(request)
     camera = request.camera if isinstance(request, GenerateRequest) else None
     controls = reused_controls(request, shown, origin=origin)
     return dataclasses.replace(form, size=request.size, controls=controls, camera=camera)
@@ -158,6 +215,7 @@ def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, 
 
     `shown` holds a picture of each for its thumbnail, as far as there is one.
     """
+    request = pictured(request)
     pictures = (*shown, *(None for _ in request.controls))
     return tuple(
         ControlForm(
@@ -173,6 +231,8 @@ def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, 
             conditioning_scale=control.conditioning_scale,
             start=control.start,
             end=control.end,
+            curve=control.curve,
+            guess_mode=control.guess_mode,
         )
         for control, picture in zip(request.controls, pictures, strict=False)
     )
@@ -199,6 +259,14 @@ def with_dropped(form: Form, dropped: Picture | PoseFile) -> Form:
 
 def _controls(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> tuple[Control, ...]:
     return tuple(to_control(row, form.size, upload) for row in form.controls if row.enabled)
+
+
+def _seeds_on(prompt: str, negative_prompt: str, seed: int, count: int) -> tuple[Variant, ...]:
+    """Further pictures of a prompt by the seeds after its own; after the largest comes 0."""
+    return tuple(
+        Variant(prompt=prompt, negative_prompt=negative_prompt, seed=(seed + number) % (MAX_SEED + 1))
+        for number in range(1, count + 1)
+    )
 
 
 def _own_picture(source: Source) -> ArrayRef | None:

@@ -18,13 +18,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..protocol.checks import MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE, SIZE_STEP, nearest_size
+from ..protocol.checks import MAX_PICTURES, MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE, SIZE_STEP, nearest_size
 from ..protocol.errors import InvalidSize
 from ..protocol.geometry import Camera, Extent
+from ..protocol.request import Variant
 from . import words
 from .control_list import ControlList
 from .fields import Choice, FloatField, IntField, ModelField, PromptField, heading, quiet, tool_button
 from .form import Form, misfit
+from .machine_area import MachineArea
+from .start_area import StartArea
 
 _SIZES = ((512, 512), (512, 768), (768, 512), (768, 768), (1024, 1024), (832, 1216), (1216, 832))
 _MIN_WIDTH_PX = 416  # room for a control, whether there is one or not, so that nothing moves with the first
@@ -39,14 +42,19 @@ class FormPanel(QScrollArea):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._camera: Camera | None = None
+        self._variants: tuple[Variant, ...] = ()
         self._filling = False
         self.controls = ControlList()
+        self.start = StartArea()
+        self.machine = MachineArea()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._build()
-        self.controls.changed.connect(self._edited)
+        for part in (self.controls, self.start, self.machine):
+            part.changed.connect(self._edited)
+        self.start.size_asked.connect(self._take_size)
 
     @property
     def form(self) -> Form:
@@ -61,8 +69,15 @@ class FormPanel(QScrollArea):
             steps=self._steps.value(),
             guidance_scale=self._guidance.exact,
             scheduler=self._scheduler.value,
+            sigmas=self._sigmas.value,
             seed=min(int(self._seed.text() or 0), MAX_SEED),
             random_seed=self._random.isChecked(),
+            pictures=self._pictures.value(),
+            variants=self._variants,
+            batch_size=self.machine.batch_size,
+            start=self.start.start,
+            precision=self.machine.precision,
+            memory_budget_gb=self.machine.budget_gb,
             camera=self._camera,
         )
 
@@ -78,9 +93,13 @@ class FormPanel(QScrollArea):
         self._steps.setValue(form.steps)
         self._guidance.fill(form.guidance_scale)
         self._scheduler.set_value(form.scheduler)
+        self._sigmas.set_value(form.sigmas)
         self._seed.setText(str(form.seed))
         self._random.setChecked(form.random_seed)
-        self._camera = form.camera
+        self._pictures.setValue(form.pictures)
+        self._camera, self._variants = form.camera, form.variants
+        self.start.fill(form.start)
+        self.machine.fill(form.batch_size, form.precision, form.memory_budget_gb)
         self.controls.fill(form.controls)
         self._filling = False
         self._edited()
@@ -135,8 +154,13 @@ class FormPanel(QScrollArea):
         layout.addSpacing(6)
         layout.addWidget(self.controls)
         layout.addSpacing(6)
+        layout.addWidget(heading("Start picture"))
+        layout.addWidget(self.start)
+        layout.addSpacing(6)
         layout.addWidget(heading("Picture"))
         layout.addLayout(self._picture_grid())
+        layout.addSpacing(6)
+        layout.addWidget(self.machine)
         layout.addStretch(1)
         self.setWidget(inside)
         for signal in (
@@ -149,6 +173,8 @@ class FormPanel(QScrollArea):
             self._steps.valueChanged,
             self._guidance.valueChanged,
             self._scheduler.chosen,
+            self._sigmas.chosen,
+            self._pictures.valueChanged,
             self._seed.textChanged,
             self._random.toggled,
         ):
@@ -177,6 +203,17 @@ class FormPanel(QScrollArea):
         self._steps = IntField(1, MAX_STEPS, 1, "Steps", "Denoising steps; more take longer")
         self._guidance = FloatField(0, 100, 0.5, "Guidance scale", "How closely the prompt is followed; 1 ignores it")
         self._scheduler = Choice(list(words.SCHEDULERS.items()), "Scheduler", "How the noise is taken away")
+        self._sigmas = Choice(
+            list(words.SIGMAS.items()),
+            "Sigmas",
+            "How the noise levels of the steps are spread; Default is what the checkpoint says",
+        )
+        self._pictures = IntField(
+            1, MAX_PICTURES, 1, "Pictures", "How many pictures to make, each by the seed after the last one's"
+        )
+        self._pictures_note = quiet(QLabel())
+        self._pictures_note.setTextFormat(Qt.TextFormat.RichText)
+        self._pictures_note.linkActivated.connect(self._forget_variants)
         self._seed = QLineEdit()
         self._seed.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]{0,19}")))
         self._seed.setToolTip("The same seed and settings give the same picture")
@@ -204,9 +241,14 @@ class FormPanel(QScrollArea):
         grid.addWidget(_label("Guidance", self._guidance), 2, 2)
         grid.addWidget(self._guidance, 2, 3)
         grid.addWidget(_label("Scheduler", self._scheduler), 3, 0)
-        grid.addWidget(self._scheduler, 3, 1, 1, 3)
+        grid.addWidget(self._scheduler, 3, 1)
+        grid.addWidget(_label("Sigmas", self._sigmas), 3, 2)
+        grid.addWidget(self._sigmas, 3, 3)
         grid.addWidget(_label("Seed", self._seed), 4, 0)
         grid.addLayout(seed, 4, 1, 1, 3)
+        grid.addWidget(_label("Pictures", self._pictures), 5, 0)
+        grid.addWidget(self._pictures, 5, 1)
+        grid.addWidget(self._pictures_note, 5, 2, 1, 2)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
         return grid
@@ -214,6 +256,7 @@ class FormPanel(QScrollArea):
     def _edited(self) -> None:
         if not self._filling:
             self._show_size_note()
+            self._show_pictures_note()
             self.changed.emit()
 
     def _show_size_note(self) -> None:
@@ -232,6 +275,20 @@ class FormPanel(QScrollArea):
         self._size_note.setText(text)
         self._size_note.setVisible(bool(text))
 
+    def _show_pictures_note(self) -> None:
+        form = self.form
+        text = f"Seeds {form.seed} to {form.seed + form.pictures - 1}" if form.pictures > 1 else ""
+        if form.variants:
+            text = f"and {len(form.variants)} of their own. <a href='#'>Forget them</a>"
+        self._pictures_note.setText(text)
+        self._pictures_note.setToolTip(
+            "\n".join(f"{words.one_line(picture.prompt)} (seed {picture.seed})" for picture in form.variants)
+        )
+
+    def _forget_variants(self) -> None:
+        self._variants = ()
+        self._edited()
+
     def mend_size(self) -> None:
         """Take the size of the reused passes, or else the nearest that is allowed."""
         form = self.form
@@ -239,6 +296,9 @@ class FormPanel(QScrollArea):
 
     def _swap(self) -> None:
         self._set_size(Extent(width=self._height.value(), height=self._width.value()))
+
+    def _take_size(self, width: int, height: int) -> None:
+        self._set_size(nearest_size(Extent(width=width, height=height)))
 
     def _set_size(self, size: Extent) -> None:
         self.fill(dataclasses.replace(self.form, size=size))

@@ -125,7 +125,7 @@ def _ids(rows: Sequence[JobRow]) -> list[str]:
 
 
 def _tooltip(row: JobRow) -> str:
-    lines = [words.title(row.job), words.details(row.job)]
+    lines = [words.title(row.job), words.details(row.job), *words.how(row.job)]
     if row.job.error is not None:
         lines.append(str(row.job.error.error()))
     return "\n".join(lines)

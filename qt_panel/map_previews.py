@@ -7,6 +7,7 @@ from PySide6.QtGui import QImage
 
 from ..protocol.jobs import Job, JobState
 from .form import Form
+from .messages import Want
 from .presenter import Presenter
 
 DEBOUNCE_MS = 150
@@ -28,6 +29,7 @@ class MapPreviews(QObject):
         self._asked: Form | None = None  # of the newest maps that were asked for
         self._follows = False  # whether what is looked at follows the form
         self._pending = ""  # the job that makes them
+        self._newest = ""  # the job that was asked for last, over or not
         self._rows: tuple[int, ...] = ()  # of its maps
         self._came: dict[str, QImage] = {}  # of its maps, by address; there may be more than the gallery keeps
         self._shown = ""  # the job whose maps are looked at
@@ -42,9 +44,9 @@ class MapPreviews(QObject):
         """Make the maps of a form, or of one of its rows, and show them."""
         self._ask(form, only, quietly=False)
 
-    def look_again(self, form: Form) -> None:
+    def look_again(self, form: Form, job_id: str) -> None:
         """Make the maps that were asked for last once more; `form` may allow more than it did then."""
-        if self._asked is not None:
+        if self._asked is not None and job_id == self._newest:
             again = dataclasses.replace(self._asked, allow_download=form.allow_download)
             self._ask(again, self._only, quietly=False)
 
@@ -77,12 +79,14 @@ class MapPreviews(QObject):
             if (control.enabled if only is None else number == only)
         )
         controls = tuple(dataclasses.replace(form.controls[number], enabled=True) for number in rows)
-        job_id = self._presenter.ask_maps(dataclasses.replace(form, controls=controls), quietly=quietly)
+        wanted = dataclasses.replace(form, controls=controls)
+        job_id = self._presenter.ask_look(wanted, Want.MAPS, quietly=quietly)
         if not job_id:
             return
         self._drop_pending()
         self._asked, self._only, self._follows = form, only, True
-        self._pending, self._rows = job_id, rows
+        self._pending = self._newest = job_id
+        self._rows = rows
 
     def _drop_pending(self) -> None:
         if self._pending:

@@ -4,12 +4,22 @@ Commands go to the caller's thread, reports come back to the window's; both are 
 """
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import UnderpaintError
 from ..protocol.events import Event
 from ..protocol.jobs import Job, JobPage
 from .form import Form
+
+
+class Want(Enum):
+    """What a form is to become."""
+
+    PICTURES = auto()
+    MAPS = auto()  # control maps alone, to look at
+    PLAN = auto()  # where and how the pictures would be painted
+
 
 # ---- commands
 
@@ -24,11 +34,11 @@ class Connect:
 
 @dataclass(frozen=True, kw_only=True)
 class Submit:
-    """Upload what the form's controls need and put the job in the queue."""
+    """Upload what the form's pictures need and put the job in the queue."""
 
     job_id: str
     form: Form
-    maps_only: bool = False
+    want: Want = Want.PICTURES
 
 
 @dataclass(frozen=True, kw_only=True)

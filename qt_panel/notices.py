@@ -15,6 +15,7 @@ from ..protocol.errors import (
     ModelMissing,
     UnderpaintError,
 )
+from ..protocol.jobs import Job, JobState
 
 
 class Severity(StrEnum):
@@ -81,6 +82,16 @@ def of_job(error: UnderpaintError, job_id: str) -> Notice | None:
     elif isinstance(error, JobError | BackendError):
         action = Action.RETRY
     return Notice(topic=Topic.JOB, text=str(error), action=action, job_id=job_id)
+
+
+def of_end(job: Job) -> Notice | None:
+    """The notice for a job that is over; None where there is nothing to say."""
+    if job.state in (JobState.FAILED, JobState.INTERRUPTED):
+        error = job.error.error() if job.error is not None else UnderpaintError(reason="The job was interrupted.")
+        return of_job(error, job.id)
+    if job.result is not None and job.result.notes and not job.transient:
+        return Notice(topic=Topic.JOB, text=" ".join(job.result.notes), severity=Severity.INFO)
+    return None
 
 
 def of_form(error: UnderpaintError, *, fits: bool = True) -> Notice:

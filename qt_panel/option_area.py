@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QGridLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from ..protocol.options import Options
 from .fields import AutoFloatField, AutoIntField, OptionChoice, quiet
+from .fold import Fold
 from .option_words import Field, Number, OneOf, Switch
 
 _COLUMNS = 2
@@ -26,27 +27,16 @@ class OptionArea(QWidget):
         self._widgets: dict[str, QWidget] = {}
         self._filled: dict[str, tuple[object, object]] = {}  # what a field shows of what was put into it, and that
         self._filling = False
-        self._button = QToolButton()
-        self._button.setText("Map options")
-        self._button.setToolTip("How the control map is made; the defaults are what the ControlNet was trained on")
-        self._button.setAccessibleName("Map options")
-        self._button.setCheckable(True)
-        self._button.setAutoRaise(True)
-        self._button.setArrowType(Qt.ArrowType.RightArrow)
-        self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self._button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self._button.toggled.connect(self._show_open)
-        self._body = QWidget()
-        self._grid = QGridLayout(self._body)
+        body = QWidget()
+        self._grid = QGridLayout(body)
         self._grid.setContentsMargins(4, 0, 0, 2)
         self._grid.setHorizontalSpacing(6)
         self._grid.setVerticalSpacing(4)
-        self._body.hide()
+        tooltip = "How the control map is made; the defaults are what the ControlNet was trained on"
+        self._fold = Fold("Map options", tooltip, body)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self._button)
-        layout.addWidget(self._body)
+        layout.addWidget(self._fold)
         self.hide()  # until there are fields
 
     @property
@@ -68,7 +58,7 @@ class OptionArea(QWidget):
     @property
     def parts(self) -> tuple[QWidget, ...]:
         """What the Tab key goes through."""
-        return (self._button, *self._widgets.values())
+        return (self._fold.button, *self._widgets.values())
 
     def field(self, name: str) -> QWidget:
         """The widget of an option."""
@@ -76,7 +66,7 @@ class OptionArea(QWidget):
 
     def open(self) -> None:
         """Show the fields."""
-        self._button.setChecked(True)
+        self._fold.open()
 
     def show_fields(self, kind: type[Options] | None, fields: Sequence[Field]) -> bool:
         """Offer these fields; those that are offered already keep what is in them. Whether they are others."""
@@ -141,10 +131,6 @@ class OptionArea(QWidget):
                 )
                 widget.valueChanged.connect(self._edited)
         return widget
-
-    def _show_open(self, opened: bool) -> None:
-        self._button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
-        self._body.setVisible(opened)
 
     def _edited(self) -> None:
         if not self._filling:

@@ -68,7 +68,7 @@ def read(path: Path) -> Picture:
     image = reader.read()
     if image.isNull():
         raise PictureUnreadable(name=path.name, reason=reader.errorString().rstrip(".").lower())
-    return Picture(name=path.name, pixels=to_array(image), file=str(path))
+    return Picture(name=path.name, pixels=to_array(image), file=str(path), rgba=_rgba(image))
 
 
 def from_mime(mime: QMimeData) -> Picture | None:
@@ -79,7 +79,7 @@ def from_mime(mime: QMimeData) -> Picture | None:
     if mime.hasImage():
         image = mime.imageData()
         if isinstance(image, QImage) and not image.isNull():
-            return Picture(name="Pasted picture", pixels=to_array(image))
+            return Picture(name="Pasted picture", pixels=to_array(image), rgba=_rgba(image))
     return None
 
 
@@ -140,6 +140,14 @@ def fitted(size: QSize, width: int, height: int) -> QSize:
     """`size` scaled to fit into width x height, never to nothing."""
     scale = min(width / max(1, size.width()), height / max(1, size.height()))
     return QSize(max(1, round(size.width() * scale)), max(1, round(size.height() * scale)))
+
+
+def _rgba(image: QImage) -> UInt8Array | None:
+    """(height, width, 4) of an image that is not opaque throughout; None for one that is."""
+    if not image.hasAlphaChannel():
+        return None
+    rgba = _rows(image.convertToFormat(QImage.Format.Format_RGBA8888), 4)
+    return rgba if (rgba[..., 3] < 255).any() else None
 
 
 def _rows(image: QImage, channels: int) -> UInt8Array:

@@ -1,32 +1,61 @@
 """Which pictures a job has to show, and which job to look at. Knows no Qt."""
 
+import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..protocol.arrays import ArrayRef
 from ..protocol.events import WorkerChanged
 from ..protocol.jobs import Job, JobState
-from ..protocol.request import ControlMapsRequest
+from ..protocol.request import ControlMapsRequest, GenerateRequest, PlanRequest, Variant
 from . import words
+from .form import pictured
 from .job_table import JobTable, unended
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plate:
-    """One of the pictures of a job: the result, or a control map."""
+    """One of the pictures of a job: a result, or a control map."""
 
     label: str
     ref: ArrayRef
+    picture: Variant | None = None  # what the job asked for it by; None for a control map
+    tooltip: str = ""
 
 
 def plates(job: Job) -> tuple[Plate, ...]:
-    """The result first, then the control maps in the order of the controls."""
-    if job.result is None:
+    """The results first, then the control maps in the order of the controls."""
+    request, result = job.request, job.result
+    if result is None or isinstance(request, PlanRequest):
         return ()
-    found = [Plate(label="Picture", ref=job.result.image)] if job.result.image is not None else []
-    for control, ref in zip(job.request.controls, job.result.control_maps, strict=False):
+    found: list[Plate] = []
+    if isinstance(request, GenerateRequest):
+        several = len(result.images) > 1
+        for number, (picture, ref) in enumerate(zip(request.pictures, result.images, strict=False), start=1):
+            label = f"Picture {number}" if several else "Picture"
+            tooltip = f"{words.one_line(picture.prompt)}\nSeed {picture.seed}"
+            found.append(Plate(label=label, ref=ref, picture=picture, tooltip=tooltip))
+    for control, ref in zip(request.controls, result.control_maps, strict=False):
         found.append(Plate(label=words.KINDS[control.kind], ref=ref))
     return tuple(found)
+
+
+def expects_several(job: Job) -> bool:
+    """Whether a job that is not over will have more than one plate."""
+    request = pictured(job.request)
+    several = bool(request.controls) or (isinstance(request, GenerateRequest) and bool(request.variants))
+    return several and not job.state.ended
+
+
+def alone(request: GenerateRequest, picture: Variant) -> GenerateRequest:
+    """The request that makes one picture of a job again."""
+    return dataclasses.replace(
+        request,
+        prompt=picture.prompt,
+        negative_prompt=picture.negative_prompt,
+        seed=picture.seed,
+        variants=(),
+    )
 
 
 def next_looked_at(table: JobTable, own: Collection[str], looked_at: str) -> str:
@@ -53,6 +82,8 @@ def no_picture_words(job: Job, worker: WorkerChanged | None) -> tuple[str, str]:
             return "Waiting in the queue", "It begins when the jobs before it are done."
         case JobState.RUNNING:
             return "Starting…", "The first preview comes with the first step."
+        case JobState.SUCCEEDED if isinstance(job.request, PlanRequest):
+            return "Memory check", "\n".join(words.how(job))
         case JobState.SUCCEEDED:
             return "Fetching…", ""
         case JobState.CANCELLED:

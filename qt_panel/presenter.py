@@ -9,18 +9,18 @@ from PySide6.QtGui import QImage
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import BackendError, UnderpaintError
 from ..protocol.events import Event, JobChanged, PreviewReady
-from ..protocol.jobs import Job, JobState
-from ..protocol.request import Request
+from ..protocol.jobs import Job
+from ..protocol.request import GenerateRequest, Request
 from . import link as links
 from . import messages as m
 from . import notices
-from .form import Form, misfit, problems, restored
+from .form import Form, misfit, pictured, problems, restored
 from .gallery import Gallery
 from .job_table import JobRow, JobTable, unended, with_event, with_jobs, without_old_looks, without_worker
 from .link import Link, LinkState
 from .notices import Notice, Topic
 from .pictures import to_qimage
-from .plates import next_looked_at, no_picture_words, plates
+from .plates import Plate, alone, next_looked_at, no_picture_words, plates
 from .session import Session
 
 
@@ -33,7 +33,7 @@ class Presenter(QObject):
     noticed = Signal(object)  # a Notice
     settled = Signal(object)  # a Topic of which nothing is to be said any more
     render_found = Signal(object)  # a Job from Blender
-    maps_again = Signal(object)  # the Form whose control maps are asked for once more
+    look_again = Signal(object, str)  # the Form whose maps or plan are asked for once more, and the job's id
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -48,7 +48,7 @@ class Presenter(QObject):
         self._preview_asked = False
         self._preview_newer = False
         self._forms: dict[str, Form] = {}  # of the jobs asked for here
-        self._looks: set[str] = set()  # those of them that are control maps to look at
+        self._looks: set[str] = set()  # those of them that are control maps or plans to look at
         self._sending: set[str] = set()
         self._next_before: int | None = None
         self._loading_jobs = False
@@ -66,37 +66,37 @@ class Presenter(QObject):
         if found:
             self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
             return False
-        job_id = self._send(form, maps_only=False)
+        job_id = self._send(form, m.Want.PICTURES)
         if not any(self._is_live(own) for own in self._pictures() if own != job_id):
             self._look_at(job_id)  # else it waits behind one that is being watched
         self.table_changed.emit()
         return True
 
-    def ask_maps(self, form: Form, *, quietly: bool = False) -> str:
-        """Ask for the control maps alone; the job's id, or "" when the form won't do, with a notice unless quietly."""
-        found = problems(form, maps_only=True)
+    def ask_look(self, form: Form, want: m.Want, *, quietly: bool = False) -> str:
+        """Ask for something to look at; the job's id, or "" when the form won't do, with a notice unless quietly."""
+        found = problems(form, maps_only=want is m.Want.MAPS)
         if found:
             if not quietly:
                 self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
             return ""
-        job_id = self._send(form, maps_only=True)
+        job_id = self._send(form, want)
         self.table_changed.emit()
         return job_id
 
-    def _send(self, form: Form, *, maps_only: bool) -> str:
+    def _send(self, form: Form, want: m.Want) -> str:
         self.settled.emit(Topic.FORM)
         self.settled.emit(Topic.JOB)
         job_id = uuid.uuid4().hex
         self._forms[job_id] = form
-        if maps_only:
+        if want is not m.Want.PICTURES:
             self._forget(self._looks - self._sending - {row.job.id for row in self.table.rows})  # they were refused
             self._looks.add(job_id)
         self._sending.add(job_id)
-        self._session.send(m.Submit(job_id=job_id, form=form, maps_only=maps_only))
+        self._session.send(m.Submit(job_id=job_id, form=form, want=want))
         return job_id
 
     def _pictures(self) -> set[str]:
-        """The jobs that were asked for here, without looks at control maps."""
+        """The jobs that were asked for here, without looks."""
         return set(self._forms) - self._looks
 
     def retry(self, notice: Notice, *, allow_download: bool = False) -> None:
@@ -105,7 +105,7 @@ class Presenter(QObject):
         if form is not None:
             form = dataclasses.replace(form, allow_download=form.allow_download or allow_download)
             if notice.job_id in self._looks:
-                self.maps_again.emit(form)
+                self.look_again.emit(form, notice.job_id)
             else:
                 self.generate(form)
 
@@ -189,41 +189,43 @@ class Presenter(QObject):
         row = self.table.row(self.looked_at)
         return None if row is None else row.job
 
-    def plate(self) -> ArrayRef | None:
-        """The picture that is looked at, where the job has one."""
-        job = self.job()
-        found = plates(job) if job is not None else ()
-        refs = [plate.ref for plate in found]
-        return self._plate if self._plate in refs else next(iter(refs), None)
+    def plate(self) -> Plate | None:
+        """What of the job is looked at, where it has something."""
+        return next((plate for plate in self._plates() if plate.ref == self._plate), next(iter(self._plates()), None))
 
     def plate_number(self) -> int:
-        """Which of the job's pictures is looked at."""
-        job = self.job()
-        refs = [plate.ref for plate in plates(job)] if job is not None else []
+        """Which of the job's plates is looked at."""
+        refs = [plate.ref for plate in self._plates()]
         return refs.index(self._plate) if self._plate in refs else 0
+
+    def _plates(self) -> tuple[Plate, ...]:
+        job = self.job()
+        return plates(job) if job is not None else ()
 
     def image(self) -> tuple[QImage, QSize] | None:
         """What to show large, and how large it is meant to be; None for nothing."""
-        ref = self.plate()
-        if ref is not None and (image := self.gallery.image(ref)) is not None:
+        plate = self.plate()
+        if plate is not None and (image := self.gallery.image(plate.ref)) is not None:
             return image, image.size()
         if self._preview is not None and self._preview[0] == self.looked_at:
             form, job = self._forms.get(self.looked_at), self.job()
-            size = job.request.size if job is not None else form.size if form is not None else None
+            size = pictured(job.request).size if job is not None else form.size if form is not None else None
             if size is not None:
                 return self._preview[1], QSize(size.width, size.height)
         return None
 
     def picture(self) -> tuple[AnyArray, Request | None, Job] | None:
-        """What saving and copying take: pixels, the request when they are the result's, and the job.
+        """What saving and copying take: pixels, the request that makes them again when they are a result, and the job.
 
         Control maps for inpainting are float32, everything else is uint8.
         """
-        ref, job = self.plate(), self.job()
-        pixels = self.gallery.pixels(ref) if ref is not None else None
-        if pixels is None or job is None or job.result is None:
+        plate, job = self.plate(), self.job()
+        pixels = self.gallery.pixels(plate.ref) if plate is not None else None
+        if pixels is None or job is None or plate is None:
             return None
-        return pixels, job.request if ref == job.result.image else None, job
+        if plate.picture is None or not isinstance(job.request, GenerateRequest):
+            return pixels, None, job
+        return pixels, alone(job.request, plate.picture), job
 
     def empty_words(self) -> tuple[str, str]:
         """What to say where there is no picture."""
@@ -300,13 +302,8 @@ class Presenter(QObject):
         for job in jobs:
             known = before.row(job.id)
             fresh = known is None or not known.job.state.ended
-            if fresh and job.id in self._forms and job.state in (JobState.FAILED, JobState.INTERRUPTED):
-                error = (
-                    job.error.error() if job.error is not None else UnderpaintError(reason="The job was interrupted.")
-                )
-                notice = notices.of_job(error, job.id)
-                if notice is not None:
-                    self.noticed.emit(notice)
+            if fresh and job.id in self._forms and (notice := notices.of_end(job)) is not None:
+                self.noticed.emit(notice)
         following = next_looked_at(self.table, self._pictures(), self.looked_at)
         if following != self.looked_at:
             self._look_at(following)
@@ -353,7 +350,7 @@ class Presenter(QObject):
                 self._preview_asked = False  # a preview may be gone by the time it is asked for
             case m.LoadJobs():
                 self._loading_jobs = False
-            case m.LoadPicture(ref=ref) if ref != self.plate():
+            case m.LoadPicture(ref=ref) if not self._is_shown(ref):
                 pass  # of a thumbnail; the sign for "no picture" stays in its place
             case m.LoadPicture() | m.CancelJob() | m.FindRender():
                 if not isinstance(error, BackendError):
@@ -395,5 +392,9 @@ class Presenter(QObject):
         return row is not None and not row.job.state.ended
 
     def _picture_came(self, ref: ArrayRef, _image: QImage) -> None:
-        if ref == self.plate():
+        if self._is_shown(ref):
             self.view_changed.emit()
+
+    def _is_shown(self, ref: ArrayRef) -> bool:
+        plate = self.plate()
+        return plate is not None and plate.ref == ref

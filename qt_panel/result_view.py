@@ -80,9 +80,10 @@ class ResultView(QWidget):
         self.save.setEnabled(usable)
         self.copy.setEnabled(usable)
 
-    def show_words(self, words: str) -> None:
-        """The line below: what made the picture."""
-        self._words.show_text(words)
+    def show_words(self, words: str, how: Sequence[str] = ()) -> None:
+        """The line below: what made the picture, then where and how; all of it in the tooltip."""
+        self._words.show_text(" · ".join(filter(None, (words, *how))))
+        self._words.setToolTip("\n".join(filter(None, (words, *how))))
 
     def show_plates(self, plates: Sequence[Plate], current: ArrayRef | None) -> None:
         """Show a job's pictures as a strip, with `current` pressed."""
@@ -115,7 +116,8 @@ class ResultView(QWidget):
     def _plate_button(self, plate: Plate) -> QToolButton:
         button = QToolButton()
         button.setText(plate.label)
-        button.setToolTip(f"Show: {plate.label}")
+        button.setToolTip("\n".join(filter(None, (f"Show: {plate.label}", plate.tooltip))))
+        button.setAccessibleDescription(plate.tooltip)
         button.setAccessibleName(plate.label)
         button.setCheckable(True)
         button.setAutoRaise(True)

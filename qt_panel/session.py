@@ -8,6 +8,7 @@ import logging
 import threading
 from dataclasses import dataclass
 
+import numpy as np
 from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
 from ..protocol import client
@@ -20,6 +21,11 @@ from .link import BackendStopped
 from .words import RENDER_CLIENTS
 
 _log = logging.getLogger(__name__)
+_MAKERS = {
+    m.Want.PICTURES: forms.generate_request,
+    m.Want.MAPS: forms.maps_request,
+    m.Want.PLAN: forms.plan_request,
+}
 
 
 class Session(QObject):
@@ -153,16 +159,18 @@ class _Caller(QObject):
 
     def _submit(self, command: m.Submit) -> Job:
         connection = self._open()
-        make = forms.maps_request if command.maps_only else forms.generate_request
+        make = _MAKERS[command.want]
         request = make(command.form, connection.upload)
-        return connection.submit(request, job_id=command.job_id, client="panel", transient=command.maps_only)
+        looked = command.want is not m.Want.PICTURES
+        return connection.submit(request, job_id=command.job_id, client="panel", transient=looked)
 
     def _find_render(self) -> Job | None:
         before: int | None = None
         while not self._stopping.is_set():
             page = self._open().jobs(before=before)
             for job in page.jobs:
-                if job.client in RENDER_CLIENTS and job.state is JobState.SUCCEEDED and job.request.controls:
+                usable = job.state is JobState.SUCCEEDED and bool(forms.pictured(job.request).controls)
+                if usable and job.client in RENDER_CLIENTS:
                     return job
             if page.next_before is None:
                 return None
@@ -210,6 +218,8 @@ class _Listener(QObject):
 
 
 def _picture(array: AnyArray) -> AnyArray:
+    if array.dtype.name == DType.UINT8 and array.ndim == 2:  # a mask
+        array = np.stack([array] * 3, axis=-1)
     if array.dtype.name not in (DType.UINT8, DType.FLOAT32) or array.ndim != 3 or array.shape[2] != 3:
         raise InvalidArray(reason=f"{array.dtype} {array.shape}, expected a picture")
     return array

@@ -12,10 +12,10 @@ from ..protocol.arrays import ArrayRef
 from ..protocol.errors import UnderpaintError
 from ..protocol.geometry import Camera, Extent
 from ..protocol.options import Options
-from ..protocol.request import ControlKind, Scheduler
+from ..protocol.request import ControlKind, CurvePoint, Precision, Scheduler, Sigmas, Variant
 from ..protocol.sources import Detector, Source
 from . import drops
-from .form import ControlForm, Form, Picture, PictureUse, PoseFile, Reused
+from .form import ControlForm, Form, Picture, PictureUse, PoseFile, Reused, StartForm
 
 _log = logging.getLogger(__name__)
 _MOST_RECENT = 12
@@ -40,11 +40,27 @@ class SavedControl:
     size: Extent | None = None  # of a reused source
     shown: ArrayRef | None = None
     origin: str = ""
+    curve: tuple[CurvePoint, ...] = ()
+    guess_mode: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedStart:
+    """A StartForm without its pixels."""
+
+    strength: float
+    mask_grow_px: int
+    mask_blur_px: float
+    use_alpha: bool
+    file: str = ""
+    image: ArrayRef | None = None
+    mask_file: str = ""
+    mask: ArrayRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedForm:
-    """A Form as it is written down."""
+    """A Form as it is written down; what an earlier version did not know has a default."""
 
     prompt: str
     negative_prompt: str
@@ -58,6 +74,13 @@ class SavedForm:
     seed: int
     random_seed: bool
     camera: Camera | None = None
+    sigmas: Sigmas = Sigmas.DEFAULT
+    pictures: int = 1
+    variants: tuple[Variant, ...] = ()
+    batch_size: int = 1
+    start: SavedStart | None = None
+    precision: Precision = Precision.AUTO
+    memory_budget_gb: float | None = None
 
 
 class Memory:
@@ -143,6 +166,27 @@ def _saved(form: Form) -> SavedForm:
         seed=form.seed,
         random_seed=form.random_seed,
         camera=form.camera,
+        sigmas=form.sigmas,
+        pictures=form.pictures,
+        variants=form.variants,
+        batch_size=form.batch_size,
+        start=_saved_start(form.start),
+        precision=form.precision,
+        memory_budget_gb=form.memory_budget_gb,
+    )
+
+
+def _saved_start(start: StartForm) -> SavedStart:
+    image, mask = start.image, start.mask
+    return SavedStart(
+        strength=start.strength,
+        mask_grow_px=start.mask_grow_px,
+        mask_blur_px=start.mask_blur_px,
+        use_alpha=start.use_alpha,
+        file=image.file if isinstance(image, Picture) else "",
+        image=image if isinstance(image, ArrayRef) else None,
+        mask_file=mask.file if isinstance(mask, Picture) else "",
+        mask=mask if isinstance(mask, ArrayRef) else None,
     )
 
 
@@ -165,6 +209,8 @@ def _saved_control(control: ControlForm) -> SavedControl:
         size=reused.size if reused else None,
         shown=reused.shown if reused else None,
         origin=reused.origin if reused else "",
+        curve=control.curve,
+        guess_mode=control.guess_mode,
     )
 
 
@@ -182,22 +228,41 @@ def _form(saved: SavedForm) -> Form:
         seed=saved.seed,
         random_seed=saved.random_seed,
         camera=saved.camera,
+        sigmas=saved.sigmas,
+        pictures=saved.pictures,
+        variants=saved.variants,
+        batch_size=saved.batch_size,
+        start=_start(saved.start) if saved.start is not None else StartForm(),
+        precision=saved.precision,
+        memory_budget_gb=saved.memory_budget_gb,
+    )
+
+
+def _start(saved: SavedStart) -> StartForm:
+    return StartForm(
+        image=saved.image or _read_picture(saved.file),
+        mask=saved.mask or _read_picture(saved.mask_file),
+        use_alpha=saved.use_alpha,
+        strength=saved.strength,
+        mask_grow_px=saved.mask_grow_px,
+        mask_blur_px=saved.mask_blur_px,
     )
 
 
 def _control(saved: SavedControl) -> ControlForm:
-    mask = _read(saved.mask_file)
     return ControlForm(
         kind=saved.kind,
         image=_image(saved),
         use=saved.use,
         detector=saved.detector,
-        mask=mask if isinstance(mask, Picture) else None,
+        mask=_read_picture(saved.mask_file),
         options=saved.options,
         controlnet=saved.controlnet,
         conditioning_scale=saved.conditioning_scale,
         start=saved.start,
         end=saved.end,
+        curve=saved.curve,
+        guess_mode=saved.guess_mode,
         enabled=saved.enabled,
     )
 
@@ -206,6 +271,11 @@ def _image(saved: SavedControl) -> Picture | PoseFile | Reused | None:
     if saved.source is not None and saved.size is not None:
         return Reused(source=saved.source, size=saved.size, shown=saved.shown, origin=saved.origin)
     return _read(saved.file)
+
+
+def _read_picture(file: str) -> Picture | None:
+    found = _read(file)
+    return found if isinstance(found, Picture) else None
 
 
 def _read(file: str) -> Picture | PoseFile | None:

@@ -65,7 +65,7 @@ class Thumbnail(QAbstractButton):
         patterns = " ".join(f"*.{bytes(kind.data()).decode()}" for kind in QImageReader.supportedImageFormats())
         if self._poses:
             patterns += " *.json"
-        name, _ = QFileDialog.getOpenFileName(self, "Control Image", "", f"Pictures ({patterns});;All files (*)")
+        name, _ = QFileDialog.getOpenFileName(self, "Choose Picture", "", f"Pictures ({patterns});;All files (*)")
         if name:
             self._give(lambda: drops.read(Path(name)))
 

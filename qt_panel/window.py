@@ -25,7 +25,8 @@ from .job_list import JobList
 from .map_previews import MapPreviews
 from .message_bar import MessageBar
 from .notices import Action, Notice, Severity, Topic
-from .plates import plates
+from .plan_check import PlanCheck
+from .plates import expects_several, plates
 from .presenter import Presenter
 from .result_view import ResultView
 from .run_bar import RunBar
@@ -49,6 +50,7 @@ class Window(QMainWindow):
         self._closing = False
         self.presenter = Presenter(session, self)
         self.previews = MapPreviews(self.presenter, self)
+        self.plan = PlanCheck(self.presenter, self)
         self.messages = MessageBar()
         self.form_panel = FormPanel()
         self.run_bar = RunBar()
@@ -123,7 +125,9 @@ class Window(QMainWindow):
         seed.triggered.connect(self.form_panel.roll_seed)
         job.addActions([self.run_bar.generate, self.run_bar.cancel])
         job.addSeparator()
-        job.addActions([passes, maps, seed])
+        memory = QAction(icon("info"), "Check Memory", self)
+        memory.triggered.connect(lambda: self.plan.ask(self.form_panel.form))
+        job.addActions([passes, maps, memory, seed])
         view = self.menuBar().addMenu("&View")
         view.addActions([self.result.fit, self.result.actual, self.result.copy])
 
@@ -139,14 +143,20 @@ class Window(QMainWindow):
         gallery.came.connect(self.result.show_thumbnail)
         gallery.came.connect(self.jobs.model.show_thumbnail)
         gallery.came.connect(self.form_panel.controls.show_picture)
+        gallery.came.connect(self.form_panel.start.show_picture)
         self.jobs.model.wanted.connect(gallery.want)
         self.form_panel.controls.wanted.connect(gallery.want)
+        self.form_panel.start.wanted.connect(gallery.want)
         self.form_panel.controls.refused.connect(self._refuse)
+        self.form_panel.start.refused.connect(self._refuse)
+        self.form_panel.machine.plan_asked.connect(lambda: self.plan.ask(self.form_panel.form))
+        self.plan.told.connect(self.form_panel.machine.show_plan)
         self.form_panel.controls.passes_asked.connect(presenter.find_render)
         self.form_panel.controls.maps_asked.connect(lambda: self.previews.look(self.form_panel.form))
         self.form_panel.controls.map_asked.connect(self._look_at_row)
         self.previews.made.connect(self.form_panel.controls.show_map)
-        presenter.maps_again.connect(self.previews.look_again)
+        presenter.look_again.connect(self.previews.look_again)
+        presenter.look_again.connect(self.plan.ask_again)
         self.form_panel.changed.connect(self._form_changed)
         self.run_bar.generate_asked.connect(self._generate)
         self.run_bar.cancel_asked.connect(presenter.cancel)
@@ -208,7 +218,7 @@ class Window(QMainWindow):
         shown = job.result.control_maps if job.result is not None else ()
         origin = f"{words.client(job)} render"
         self.form_panel.fill(forms.with_passes(self.form_panel.form, job.request, shown, origin=origin))
-        count = len(job.request.controls)
+        count = len(forms.pictured(job.request).controls)
         self.statusBar().showMessage(f"{count} controls from the last render; nothing was sent again", 6000)
 
     def _ask_settings_picture(self) -> None:
@@ -235,7 +245,7 @@ class Window(QMainWindow):
             return
         in_bytes = picture[0].dtype == np.uint8
         kinds = _SAVED_AS if in_bytes else _SAVED_AS[::-1]
-        name = Path(words.file_name(picture[2], self._plate_label())).with_suffix(".png" if in_bytes else ".exr")
+        name = Path(self._file_name(picture[2])).with_suffix(".png" if in_bytes else ".exr")
         start = str(Path(self._memory.folder()) / name)
         name, _ = QFileDialog.getSaveFileName(self, "Save Picture", start, ";;".join(kinds))
         if name:
@@ -256,12 +266,12 @@ class Window(QMainWindow):
         self.messages.dismiss(Topic.FILE)
         self.statusBar().showMessage(f"Saved as {path.name}", 4000)
 
-    def _plate_label(self) -> str:
-        """What a control map is called; nothing for the job's picture."""
-        job, ref = self.presenter.job(), self.presenter.plate()
-        if job is None or job.result is None or ref == job.result.image:
-            return ""
-        return next((f"{plate.label} map" for plate in plates(job) if plate.ref == ref), "")
+    def _file_name(self, job: Job) -> str:
+        """What to call what is looked at."""
+        plate = self.presenter.plate()
+        if plate is None:
+            return words.file_name(job)
+        return words.file_name(job, f"{plate.label} map" if plate.picture is None else "", plate.picture)
 
     def _copy(self) -> None:
         picture = self.presenter.picture()
@@ -277,7 +287,9 @@ class Window(QMainWindow):
     def _form_changed(self) -> None:
         self.messages.dismiss(Topic.FORM)
         self._save_soon.start()
-        self.previews.follow(self.form_panel.form)
+        form = self.form_panel.form
+        self.previews.follow(form)
+        self.plan.follow(form)
 
     def _show_table(self) -> None:
         self.jobs.show_table(self.presenter.table)
@@ -294,17 +306,21 @@ class Window(QMainWindow):
 
     def _show_view(self) -> None:
         presenter = self.presenter
-        job, ref = presenter.job(), presenter.plate()
+        job, plate = presenter.job(), presenter.plate()
         shown = presenter.image()
         title, hint = presenter.empty_words()
         self.result.canvas.set_empty_words(title, hint)
-        self.result.reserve_strip(job is not None and bool(job.request.controls) and not job.state.ended)
-        self.result.show_plates(plates(job) if job is not None else (), ref)
-        for plate in plates(job) if job is not None else ():
-            image = presenter.gallery.image(plate.ref)
+        found = plates(job) if job is not None else ()
+        self.result.reserve_strip(job is not None and expects_several(job))
+        self.result.show_plates(found, plate.ref if plate is not None else None)
+        for each in found:
+            image = presenter.gallery.image(each.ref)
             if image is not None:
-                self.result.show_thumbnail(plate.ref, image)
-        self.result.show_words(words.details(job) if job is not None else "")
+                self.result.show_thumbnail(each.ref, image)
+        several = plate is not None and job is not None and job.result is not None and len(job.result.images) > 1
+        shown_picture = plate.picture if plate is not None and several else None
+        details = words.details(job, shown_picture) if job is not None else ""
+        self.result.show_words(details, words.how(job) if job is not None else ())
         if shown is None:
             self.result.show_image(None)
         else:
@@ -316,7 +332,7 @@ class Window(QMainWindow):
         else:
             pixels, request, made_by = picture
             self.result.canvas.set_drag_file(
-                words.file_name(made_by, self._plate_label()), lambda: bytes(pictures.png_bytes(pixels, request).data())
+                self._file_name(made_by), lambda: bytes(pictures.png_bytes(pixels, request).data())
             )
         self.jobs.select(presenter.looked_at)
 

@@ -2,8 +2,18 @@
 
 from ..protocol.events import Progress, WorkerChanged, WorkerState
 from ..protocol.jobs import Job, JobState, Phase
-from ..protocol.request import ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
+from ..protocol.request import (
+    ControlKind,
+    ControlMapsRequest,
+    GenerateRequest,
+    PlanRequest,
+    Precision,
+    Scheduler,
+    Sigmas,
+    Variant,
+)
 from ..protocol.sources import Detector
+from .form import pictured
 from .job_table import JobRow
 
 KINDS = {
@@ -45,12 +55,34 @@ DETECTORS = {
 SCHEDULERS = {
     Scheduler.UNIPC: "UniPC",
     Scheduler.DPMPP_2M: "DPM++ 2M",
+    Scheduler.DPMPP_2M_SDE: "DPM++ 2M SDE",
+    Scheduler.DPMPP_3M: "DPM++ 3M",
+    Scheduler.DPMPP_2S: "DPM++ 2S",
+    Scheduler.DEIS: "DEIS",
+    Scheduler.SA_SOLVER: "SA-Solver",
     Scheduler.EULER: "Euler",
     Scheduler.EULER_ANCESTRAL: "Euler ancestral",
-    Scheduler.DDIM: "DDIM",
+    Scheduler.DPM2: "DPM2",
+    Scheduler.DPM2_ANCESTRAL: "DPM2 ancestral",
     Scheduler.HEUN: "Heun",
-    Scheduler.PNDM: "PNDM",
     Scheduler.LMS: "LMS",
+    Scheduler.PNDM: "PNDM",
+    Scheduler.DDIM: "DDIM",
+    Scheduler.DDPM: "DDPM",
+    Scheduler.LCM: "LCM (few steps)",
+    Scheduler.TCD: "TCD (few steps)",
+}
+SIGMAS = {
+    Sigmas.DEFAULT: "Default",
+    Sigmas.KARRAS: "Karras",
+    Sigmas.EXPONENTIAL: "Exponential",
+    Sigmas.BETA: "Beta",
+}
+PRECISIONS = {
+    Precision.AUTO: "Auto",
+    Precision.FLOAT32: "float32",
+    Precision.FLOAT16: "float16",
+    Precision.BFLOAT16: "bfloat16",
 }
 STATES = {
     JobState.QUEUED: "Waiting",
@@ -91,8 +123,10 @@ def queued(worker: WorkerChanged | None) -> str:
 
 
 def phase(progress: Progress) -> str:
-    """What the worker is doing: "Painting, step 7 of 20"."""
+    """What the worker is doing: "Painting picture 2 of 4, step 7 of 20"."""
     words = _PHASES[progress.phase]
+    if progress.pictures > 1 and progress.phase is Phase.STEP:
+        words += f" picture {progress.picture} of {progress.pictures}"
     if progress.phase is Phase.STEP and progress.steps:
         return f"{words}, step {progress.step} of {progress.steps}"
     return words
@@ -103,7 +137,14 @@ def title(job: Job) -> str:
     if isinstance(job.request, ControlMapsRequest):
         kinds = ", ".join(KINDS[control.kind] for control in job.request.controls)
         return f"Control maps: {kinds}"
-    return " ".join(job.request.prompt.split()) or "No prompt"
+    if isinstance(job.request, PlanRequest):
+        return f"Memory check: {one_line(job.request.picture.prompt)}"
+    return one_line(job.request.prompt)
+
+
+def one_line(prompt: str) -> str:
+    """A prompt without its line breaks."""
+    return " ".join(prompt.split()) or "No prompt"
 
 
 def client(job: Job) -> str:
@@ -122,15 +163,28 @@ def summary(row: JobRow, now: float) -> str:
     return " · ".join(parts)
 
 
-def details(job: Job) -> str:
-    """What made the picture, in one line."""
-    request = job.request
+def details(job: Job, shown: Variant | None = None) -> str:
+    """What made the pictures, in one line; of several, what made the one that is `shown`."""
+    request = pictured(job.request)
     parts = [f"{request.size.width} × {request.size.height}"]
     if isinstance(request, GenerateRequest):
-        parts += [f"{request.steps} steps", SCHEDULERS[request.scheduler], f"seed {request.seed}"]
+        parts += [f"{request.steps} steps", SCHEDULERS[request.scheduler]]
+        if request.sigmas is not Sigmas.DEFAULT:
+            parts.append(f"{SIGMAS[request.sigmas]} noise levels")
+        parts.append(f"seed {request.seed if shown is None else shown.seed}")
+        if len(request.pictures) > 1 and shown is None:
+            parts.append(f"{len(request.pictures)} pictures")
+        if shown is not None and shown.prompt != request.prompt:
+            parts.insert(0, f"“{one_line(shown.prompt)}”")
     if (took := duration_s(job)) is not None:
         parts.append(duration(took))
     return " · ".join(parts)
+
+
+def how(job: Job) -> tuple[str, ...]:
+    """Where and how the job ran, and what its user should know of that; nothing before it has succeeded."""
+    result = job.result
+    return () if result is None else tuple(filter(None, (result.plan, *result.notes)))
 
 
 def duration_s(job: Job) -> float | None:
@@ -161,9 +215,11 @@ def ago(seconds: float) -> str:
     return "yesterday" if days == 1 else f"{days} days ago"
 
 
-def file_name(job: Job, plate: str = "") -> str:
-    """What to call the job's picture, or one of its control maps, when it is saved."""
-    kept = "".join(character if character.isalnum() else " " for character in (plate or title(job)).lower())
+def file_name(job: Job, plate: str = "", shown: Variant | None = None) -> str:
+    """What to call the job's picture, or one of its control maps, when it is saved; `shown` is which of several."""
+    named = plate or (title(job) if shown is None else one_line(shown.prompt))
+    kept = "".join(character if character.isalnum() else " " for character in named.lower())
     stem = "-".join(kept.split()[:6]) or "picture"
-    seed = f"-{job.request.seed}" if isinstance(job.request, GenerateRequest) else ""
-    return f"{stem[:60]}{seed}.png"
+    own = job.request.pictures[0] if isinstance(job.request, GenerateRequest) else None
+    picture = shown or own
+    return f"{stem[:60]}{'' if picture is None else f'-{picture.seed}'}.png"

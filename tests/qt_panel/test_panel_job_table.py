@@ -148,7 +148,7 @@ def test_what_is_looked_at_moves_on_when_it_is_over() -> None:
 def test_a_jobs_plates() -> None:
     result = JobResult(images=(PICTURE,), control_maps=(MAP,), timings=(), checkpoint="", plan="", versions={})
     assert [plate.label for plate in plates(job("a", result=result))] == ["Picture", "Depth"]
-    maps = dataclasses.replace(result, image=None)
+    maps = dataclasses.replace(result, images=())
     assert [plate.ref for plate in plates(job("a", result=maps))] == [MAP]
     assert plates(job("a")) == ()
 
