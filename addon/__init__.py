@@ -14,6 +14,7 @@ _MODULES = (
     "operators",
     "operators_backend",
     "operators_controls",
+    "operators_painting",
     "inspector",
     "operators_generate",
     "operators_depth",

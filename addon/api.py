@@ -26,7 +26,7 @@ from ..protocol.errors import InvalidRequest
 from ..protocol.events import Event
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
-from ..protocol.request import ControlKind, GenerateRequest, Scheduler
+from ..protocol.request import ControlKind, GenerateRequest, Precision, Scheduler, Sigmas
 
 if TYPE_CHECKING:
     from .control_maps import ControlMap
@@ -36,13 +36,25 @@ if TYPE_CHECKING:
 class Result:
     """What `generate` made."""
 
-    picture: UInt8Array  # (height, width, 3) sRGB, row 0 at the top
+    pictures: tuple[UInt8Array, ...]  # each (height, width, 3) sRGB, row 0 at the top
     maps: dict[ControlKind, UInt8Array]  # the control images, as the ControlNets saw them
-    image: Any  # bpy.types.Image with the picture, packed, carrying the request
-    request: GenerateRequest  # everything that influenced the picture
+    images: tuple[Any, ...]  # bpy.types.Image with each picture, packed, carrying the request for it alone
+    request: GenerateRequest  # everything that influenced the pictures
     job_id: str  # in the backend's queue and history
     timings: tuple[Timing, ...]  # of every phase, capture and write-back included
     left_out: tuple[str, ...]  # armatures on the picture that the pose is without, as nobody knows their bones
+    plan: str  # where the model ran and how, in words
+    notes: tuple[str, ...]  # what the user should know: that memory ran out and what was done about it
+
+    @property
+    def picture(self) -> UInt8Array:
+        """The first picture."""
+        return self.pictures[0]
+
+    @property
+    def image(self) -> Any:
+        """The first image."""
+        return self.images[0]
 
 
 def generate(
@@ -59,9 +71,13 @@ def generate(
 
     `scene` is the context's if not given, and stays as it is. `overrides` replace single settings of
     `scene.underpaint` for this picture: prompt, negative_prompt, checkpoint, controls (a tuple of
-    `generation.ControlSettings`), steps, guidance_scale, scheduler, seed. `size` is (width, height) in
-    pixels, the scene's own resolution if not given. `on_event` hears the job's progress, `cancelled` is
-    asked many times a second.
+    `generation.ControlSettings`), steps, guidance_scale, scheduler, sigmas, seed, and start (a
+    `generation.StartSettings`, or None). `size` is (width, height) in pixels, the scene's own resolution if not
+    given. `on_event` hears the job's progress, `cancelled` is asked many times a second.
+
+    Several pictures come of `pictures` (seeds seed, seed + 1, ...), of `prompts` (one picture each, all with the same
+    seed) or of `seeds`; prompts and seeds together go in pairs. `batch_size` are painted at once. `precision` and
+    `memory_budget_gb` replace those of the add-on's preferences.
 
     Raises SceneError, RequestError, BackendError, ModelError or JobError (see `protocol.errors`), and
     TypeError for an unknown override.
@@ -73,23 +89,43 @@ def generate(
     from .generation import generate as run
 
     scene = scene or bpy.context.scene
-    settings = _overridden(Settings.from_scene(scene), overrides, scene)
+    settings = _overridden(Settings.from_scene(scene, view_layer, without_start="start" in overrides), overrides, scene)
+    settings.each()  # raises before time is spent on a render
     extent = None if size is None else Extent(width=size[0], height=size[1])
     seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
         outcome = run(connection, settings, seen, on_event=on_event, cancelled=cancelled)
     began = time.perf_counter()
-    image = images.new_result(outcome.picture, outcome.request, timings=outcome.timings, name=name)
+    made = images.keep(outcome, name=name)
     write_back = Timing(phase=Phase.WRITE_BACK, ms=(time.perf_counter() - began) * 1e3)
     return Result(
-        picture=outcome.picture,
+        pictures=outcome.pictures,
         maps=outcome.maps,
-        image=image,
+        images=made,
         request=outcome.request,
         job_id=outcome.job.id,
         timings=(*outcome.timings, write_back),
         left_out=seen.left_out,
+        plan=outcome.plan,
+        notes=outcome.notes,
     )
+
+
+def plan(scene: Any = None, *, size: tuple[int, int] | None = None, **overrides: Any) -> str:
+    """Where a scene's picture would be painted and how, in a sentence; nothing is rendered or painted.
+
+    The arguments are those of `generate`. Raises RequestError, BackendError or ModelError.
+    """
+    ensure_registered()
+    from . import camera, plans
+    from .generation import Settings
+
+    scene = scene or bpy.context.scene
+    settings = _overridden(Settings.from_scene(scene, without_start="start" in overrides), overrides, scene)
+    settings = plans.for_scene(settings, scene)
+    extent = camera.frame(scene) if size is None else Extent(width=size[0], height=size[1])
+    with client.ensure_running() as connection:
+        return plans.ask(connection, settings, extent)
 
 
 def control_maps(
@@ -111,7 +147,8 @@ def control_maps(
     from .generation import Settings
 
     scene = scene or bpy.context.scene
-    settings = _overridden(Settings.from_scene(scene), overrides, scene)
+    overrides = {name: value for name, value in overrides.items() if name not in _OF_PAINTING}
+    settings = _overridden(Settings.from_scene(scene, without_start=True), overrides, scene)
     extent = None if size is None else Extent(width=size[0], height=size[1])
     seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
@@ -140,15 +177,33 @@ def ensure_registered() -> None:
         addon.register()
 
 
+_ENUMS = {"scheduler": Scheduler, "sigmas": Sigmas, "precision": Precision}
+_OF_PAINTING = {"start", "pictures", "prompts", "seeds", "batch_size"}
+"""What control maps don't depend on, so that they may be asked for with the arguments of a picture."""
+
+
+def _member(name: str, value: Any) -> Any:
+    """A scheduler, sigmas or precision by its name, in whatever case. Raises InvalidRequest."""
+    kind = _ENUMS[name]
+    if isinstance(value, kind):
+        return value
+    if str(value).upper() not in kind.__members__:
+        raise InvalidRequest(reason=f'no {name} is called "{value}"; there are {", ".join(kind.__members__)}')
+    return kind[str(value).upper()]
+
+
 def _overridden(settings: Any, overrides: dict[str, Any], scene: Any) -> Any:
     from . import segmentation
 
-    scheduler = overrides.get("scheduler")
-    if isinstance(scheduler, str) and not isinstance(scheduler, Scheduler):
-        if scheduler not in Scheduler.__members__:
-            known = ", ".join(Scheduler.__members__)
-            raise InvalidRequest(reason=f'no scheduler is called "{scheduler}"; there are {known}')
-        overrides = {**overrides, "scheduler": Scheduler[scheduler]}
+    overrides = {name: _member(name, value) if name in _ENUMS else value for name, value in overrides.items()}
+    for name in ("prompts", "seeds"):
+        if name not in overrides:
+            continue
+        if isinstance(overrides[name], str):
+            raise InvalidRequest(reason=f"{name} is a text, expected a list of them")
+        if "pictures" in overrides:
+            raise InvalidRequest(reason=f"pictures and {name} both say how many pictures are painted: leave one out")
+        overrides[name] = tuple(overrides[name])
     if "controls" in overrides:
         overrides = {**overrides, "controls": tuple(overrides["controls"]), "default_controls": False}
         if any(control.takes_classes for control in overrides["controls"]):

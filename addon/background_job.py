@@ -42,10 +42,10 @@ class OnDevice:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """The picture is there."""
+    """The pictures are there."""
 
     outcome: Outcome
-    packed: bytes  # its PNG
+    packed: tuple[bytes, ...]  # their PNGs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class BackgroundJob:
                     on_event=lambda event: self._on_event(connection, event),
                     cancelled=self._cancel.is_set,
                 )
-            self._messages.put(Done(outcome=outcome, packed=png.encoded(outcome.picture)))
+            self._messages.put(Done(outcome=outcome, packed=tuple(map(png.encoded, outcome.pictures))))
         except Exception as error:
             if not isinstance(error, UnderpaintError):
                 traceback.print_exception(error)

@@ -19,7 +19,18 @@ from .camera import check
 from .conversion import Capture, convert
 from .passes import NOTHING_MORE, Wants
 
-__all__ = ["Capture", "Order", "People", "Wants", "capture", "convert", "depth_range", "observe", "orders"]
+__all__ = [
+    "Capture",
+    "Order",
+    "People",
+    "Wants",
+    "capture",
+    "convert",
+    "depth_range",
+    "layer_name",
+    "observe",
+    "orders",
+]
 
 
 class People(Enum):
@@ -74,7 +85,7 @@ def capture(
     """
     if extent is not None:
         check_size(extent)  # Blender's own fields would take the nearest that they can hold
-    layer = _layer_name(scene, view_layer)
+    layer = layer_name(scene, view_layer)
     try:
         with _copied(scene) as copy:
             if frame is not None:
@@ -222,7 +233,8 @@ def _last_slot() -> Iterator[None]:
         slots.active_index = active
 
 
-def _layer_name(scene: Any, view_layer: Any) -> str:
+def layer_name(scene: Any, view_layer: Any) -> str:
+    """The view layer that a capture takes, where none is given: the window's, or else the first that is rendered."""
     if view_layer is not None:
         return view_layer.name
     window = bpy.context.window

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import numpy as np
-
 from ..protocol import openpose_json
 from ..protocol.ade20k import class_of
 from ..protocol.arrays import AnyArray, ArrayRef, Int32Array, UInt8Array
@@ -24,7 +22,7 @@ from ..protocol.options import (
     PoseOptions,
     SegmentationOptions,
 )
-from ..protocol.request import Control, ControlKind
+from ..protocol.request import Control, ControlKind, CurvePoint
 from ..protocol.sources import (
     DepthPass,
     Detector,
@@ -38,8 +36,9 @@ from ..protocol.sources import (
     SegmentationPass,
     Source,
 )
-from . import kinds, openpose_text, pixels, segmentation
+from . import curves, kinds, masks, openpose_text, pixels, segmentation
 from .capture import Capture, Wants
+from .masks import Mask
 
 Upload = Callable[[AnyArray], ArrayRef]
 
@@ -93,6 +92,8 @@ class ControlSettings:
     conditioning_scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    curve: tuple[CurvePoint, ...] = ()  # factors of the conditioning scale over the steps; none is 1 throughout
+    guess_mode: bool = False
 
     def __post_init__(self) -> None:
         if self.image is None and self.image_is is ImageIs.MAP:
@@ -138,11 +139,15 @@ def from_item(item: Any) -> ControlSettings:
         "conditioning_scale": item.conditioning_scale,
         "start": item.start,
         "end": item.end,
+        "curve": curves.read(item.curve),
+        "guess_mode": item.guess_mode,
     }
     if image is not None and not is_map and kind in DETECTORS and kind not in kinds.PICTURES:
         settings["detector"] = None if item.detector in ("AUTO", "") else Detector[item.detector]
     if kind is ControlKind.INPAINT and not is_map:
-        settings |= _mask(item)
+        mask = masks.read(item, item.image, "the Inpaint control")
+        assert mask is not None
+        settings |= {"mask": mask.values, "mask_objects": mask.objects}
     if kind is ControlKind.OPENPOSE and image is None and item.pose_text is not None:
         settings["pose"] = openpose_text.frame_of(item.pose_text, item.id_data)
     if kind is ControlKind.SEGMENTATION:
@@ -165,8 +170,9 @@ def detector_of(item: Any) -> Detector:
 def problem_of(item: Any) -> str:
     """What stands between a row of the scene's list and its map, and what to do; "" where nothing is known."""
     problems = [pixels.problem_of(image) for image in (item.image, item.mask_image) if image is not None]
+    problems.append(curves.problem_of(item.curve))
     if item.kind == "INPAINT" and not (item.image is not None and item.image_is == "MAP"):
-        problems.append(_mask_problem(item))
+        problems.append(masks.problem_of(item, item.image))
     background = item.segmentation.background if item.kind == "SEGMENTATION" and item.image is None else ""
     if background and class_of(background) is None:
         problems.append(f'"{background}" is none of ADE20K\'s 150 classes: choose another background')
@@ -179,15 +185,21 @@ def control(
     settings: ControlSettings, capture: Capture, classes: "segmentation.Classes | None", upload: Upload
 ) -> Control:
     """The control of a request; `classes` are needed for segmentation alone."""
-    source = _source(settings, capture, classes, upload)
+    return shown(settings, _source(settings, capture, classes, upload))
+
+
+def shown(settings: ControlSettings, source: Source) -> Control:
+    """The control of a request that is shown this source."""
     return Control(
         kind=settings.kind,
         source=source,
-        options=settings.options,
+        options=None if isinstance(source, ReadyMap) else settings.options,
         controlnet=settings.controlnet,
         conditioning_scale=settings.conditioning_scale,
         start=settings.start,
         end=settings.end,
+        curve=settings.curve,
+        guess_mode=settings.guess_mode,
     )
 
 
@@ -234,28 +246,14 @@ def _picture(settings: ControlSettings, capture: Capture, upload: Upload) -> Sou
         assert image is not None, "the capture was made without the beauty pass that this control wants"
     if settings.kind is not ControlKind.INPAINT:
         return PicturePass(image=upload(image))
-    mask = settings.mask
-    if mask is None:
-        assert settings.mask_objects is not None
-        chosen = [number for number, name in enumerate(capture.object_names, 1) if name in settings.mask_objects]
-        mask = np.where(np.isin(_ids(capture)[0], chosen), np.uint8(255), np.uint8(0))
-    return InpaintPass(image=upload(image), mask=upload(_fitted(mask, image.shape[:2])))
+    mask = Mask(values=settings.mask, objects=settings.mask_objects)
+    return InpaintPass(image=upload(image), mask=upload(mask.over(capture, image.shape[:2])))
 
 
 def _ids(capture: Capture) -> tuple[Int32Array, Int32Array]:
     assert capture.object_ids is not None, "the capture was made without the ids that this control wants"
     assert capture.material_ids is not None
     return capture.object_ids, capture.material_ids
-
-
-def _fitted(mask: UInt8Array, shape: tuple[int, ...]) -> UInt8Array:
-    """A mask at another size, nearest: it says yes or no."""
-    if mask.shape == shape:
-        return mask
-    rows, columns = (
-        (np.arange(wanted) * 2 + 1) * have // (wanted * 2) for have, wanted in zip(mask.shape, shape, strict=True)
-    )
-    return np.ascontiguousarray(mask[rows][:, columns])
 
 
 # ------------------------------------------------------------------------------------------ reading rows
@@ -278,36 +276,6 @@ def _options(item: Any, kind: ControlKind, *, has_image: bool, is_map: bool) -> 
 
 def _is_midas(options: Options | None) -> bool:
     return isinstance(options, NormalOptions) and options.encoding is NormalEncoding.MIDAS
-
-
-def _mask(item: Any) -> dict[str, Any]:
-    problem = _mask_problem(item)
-    if problem:
-        raise InvalidRequest(reason=f"the Inpaint control has no mask. {problem}")
-    if item.mask_from == "ALPHA":
-        return {"mask": 255 - pixels.alpha_of(item.image)}
-    if item.mask_from == "IMAGE":
-        return {"mask": pixels.brightness_of(item.mask_image)}
-    chosen = [] if item.mask_object is None else [item.mask_object]
-    if item.mask_collection is not None:
-        chosen += item.mask_collection.all_objects
-    return {"mask_objects": frozenset(thing.name_full for thing in chosen)}
-
-
-def _mask_problem(item: Any) -> str:
-    if item.mask_from == "OBJECTS":
-        if item.mask_object is None and item.mask_collection is None:
-            return "Choose an object or a collection that is painted anew"
-        if item.mask_object is None and not len(item.mask_collection.all_objects):
-            return f'The collection "{item.mask_collection.name}" is empty: choose another'
-    elif item.mask_from == "IMAGE":
-        if item.mask_image is None:
-            return "Choose a mask image: white is painted anew"
-    elif item.image is None:
-        return "Choose an image whose transparent parts are painted anew"
-    elif item.image.channels < 4 or item.image.alpha_mode == "NONE":
-        return f'"{item.image.name}" has no alpha channel: choose another image, or another mask'
-    return ""
 
 
 def _background(item: Any) -> int | None:

@@ -139,7 +139,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         elif self._layers_seen:  # the picture is made with the first view layer
             return NOTHING_MORE
         else:
-            self._settings = Settings.from_scene(depsgraph.scene_eval)
+            settings = Settings.from_scene(depsgraph.scene_eval, depsgraph.view_layer)
+            self._settings = replace(settings, pictures=1)  # a frame is one picture
             wants, people = self._settings.wants(), self._settings.people
         if people is captures.People.LEFT_OUT or wants.ids:
             return wants
@@ -229,7 +230,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             timings = last_timings
             packed = png.encoded(outcome.picture)  # here, as the main thread has the interface to draw
             main_thread.post(lambda: _keep(outcome, timings, packed))
-        main_thread.post(lambda: _remember(capture.left_out))
+        main_thread.post(lambda: _remember(capture.left_out, outcome))
         self._done(settings, outcome, capture.left_out, exact=exact)
 
     def _done(self, settings: Settings, outcome: Outcome, strangers: tuple[str, ...], *, exact: bool) -> None:
@@ -239,7 +240,11 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             note = " without a pose control, as the camera sees no character"
         if strangers:  # no report: an animation would make one each frame
             note += f" | {left_out(strangers)}"
+        note += "".join(f" | {said}" for said in outcome.notes)
         self._tell(f"Painted{note}")
+        if not self.is_animation:
+            for said in outcome.notes:
+                self.report({"WARNING"}, said)
         if not exact:
             self.report(
                 {"WARNING"},
@@ -279,11 +284,11 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
 def _keep(outcome: Outcome, timings: tuple[Timing, ...], packed: bytes) -> None:
     from . import images
 
-    images.new_result(outcome.picture, outcome.request, timings=timings, packed=packed)
+    images.keep(outcome, timings=timings, packed=[packed])
 
 
-def _remember(strangers: tuple[str, ...]) -> None:
-    state.left_out = strangers
+def _remember(strangers: tuple[str, ...], outcome: Outcome) -> None:
+    state.left_out, state.plan, state.notes = strangers, outcome.plan, outcome.notes
 
 
 def _with_outcome(raw: RawPasses, outcome: Outcome | None, *, transparent: bool) -> dict[str, Float32Array]:

@@ -10,18 +10,40 @@ import bpy
 from ..protocol import client
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.client import Connection
-from ..protocol.errors import NoArmature, NothingInView
+from ..protocol.errors import InvalidRequest, NoArmature, NothingInView
 from ..protocol.events import Event
+from ..protocol.geometry import Camera, Extent
 from ..protocol.jobs import Job, Phase, Timing
-from ..protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
+from ..protocol.request import (
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    GenerateRequest,
+    Precision,
+    Scheduler,
+    Sigmas,
+    Start,
+    Variant,
+)
 from . import controls as rows
-from . import kinds, segmentation
+from . import kinds, machine, segmentation, starts
 from .capture import Capture, People, Wants
 from .controls import ControlSettings
 from .pixels import pixels_of
 from .segmentation import Classes
+from .starts import StartSettings
 
-__all__ = ["ControlSettings", "Outcome", "Settings", "build_request", "generate", "maps_request", "pixels_of"]
+__all__ = [
+    "ControlSettings",
+    "Outcome",
+    "Settings",
+    "StartSettings",
+    "build_request",
+    "generate",
+    "maps_request",
+    "picture_request",
+    "pixels_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +63,22 @@ class Settings:
     keep_image: bool
     classes: Classes | None = None  # of the scene's things, where a control asks for them
     allow_download: bool = False  # of models named by their hub id; never without the user's word
+    sigmas: Sigmas = Sigmas.DEFAULT
+    pictures: int = 1  # with the seed and those that follow it
+    prompts: tuple[str, ...] = ()  # instead of the prompt and that number: a picture for each
+    seeds: tuple[int, ...] = ()  # likewise
+    batch_size: int = 1
+    start: StartSettings | None = None
+    precision: Precision = Precision.AUTO
+    memory_budget_gb: float | None = None  # None takes what is free
 
     @classmethod
-    def from_scene(cls, scene: Any) -> "Settings":
-        """Read an original or evaluated scene's `underpaint` settings."""
+    def from_scene(cls, scene: Any, view_layer: Any = None, *, without_start: bool = False) -> "Settings":
+        """Read an original or evaluated scene's `underpaint` settings, and those of this computer.
+
+        `view_layer` is the one that is painted; without it the one that a capture takes. The start is left out where
+        nobody wants it, as of control maps alone. Raises InvalidRequest and its siblings for what can't be used.
+        """
         from .properties import DEFAULT_CONTROLS  # its registration needs Blender's property system
 
         group = scene.underpaint
@@ -65,6 +99,12 @@ class Settings:
             allow_download=group.allow_download and bpy.app.online_access,
             use_preview=group.use_preview,
             keep_image=group.keep_image,
+            sigmas=Sigmas[group.sigmas],
+            pictures=group.pictures,
+            batch_size=group.batch_size,
+            start=None if without_start else starts.from_scene(scene, view_layer),
+            precision=machine.precision(),
+            memory_budget_gb=machine.memory_budget_gb(),
         )
 
     def takes(self, kind: ControlKind) -> bool:
@@ -72,9 +112,23 @@ class Settings:
         return any(c.kind is kind and c.image is None and c.pose is None for c in self.controls)
 
     def wants(self) -> Wants:
-        """What the capture has to hold for these controls, beside depth and normals."""
-        wanted = [control.wants for control in self.controls]
+        """What the capture has to hold for these controls and this start, beside depth and normals."""
+        wanted = [control.wants for control in self.controls] + ([] if self.start is None else [self.start.wants])
         return Wants(ids=any(want.ids for want in wanted), beauty=any(want.beauty for want in wanted))
+
+    def each(self) -> tuple[Variant, ...]:
+        """What sets the pictures of a job apart. Raises InvalidRequest for prompts and seeds that don't go together."""
+        count = len(self.prompts) or len(self.seeds) or self.pictures
+        if self.prompts and self.seeds and len(self.prompts) != len(self.seeds):
+            reason = f"{len(self.prompts)} prompts and {len(self.seeds)} seeds; expected one seed for each prompt"
+            raise InvalidRequest(reason=reason)
+        if count < 1:
+            raise InvalidRequest(reason=f"{count} pictures were asked for, expected 1 or more")
+        seeds = self.seeds or ([self.seed] * count if self.prompts else range(self.seed, self.seed + count))
+        return tuple(
+            Variant(prompt=prompt, negative_prompt=self.negative_prompt, seed=seed)
+            for prompt, seed in zip(self.prompts or [self.prompt] * count, seeds, strict=True)
+        )
 
     @property
     def people(self) -> People:
@@ -98,30 +152,65 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A picture, and all there is to know about how it came to be."""
+    """A job's pictures, and all there is to know about how they came to be."""
 
-    picture: UInt8Array  # (height, width, 3) sRGB, row 0 at the top
+    pictures: tuple[UInt8Array, ...]  # each (height, width, 3) sRGB, row 0 at the top, by `GenerateRequest.pictures`
     maps: dict[ControlKind, UInt8Array]  # as the nets saw them, same size; the first control of each kind
     request: GenerateRequest
     job: Job
     timings: tuple[Timing, ...]  # of every phase, in the order of events; write-back is the caller's
+    plan: str = ""  # where the model ran and how, in words
+    notes: tuple[str, ...] = ()  # what the user should know: that memory ran out and what was done about it
+
+    @property
+    def picture(self) -> UInt8Array:
+        """The first picture."""
+        return self.pictures[0]
 
 
 def build_request(settings: Settings, capture: Capture, upload: Callable[[AnyArray], ArrayRef]) -> GenerateRequest:
-    """The request for a picture of `capture`; its arrays go through `upload`. Raises NoArmature or NothingInView."""
+    """The request for a picture of `capture`; its arrays go through `upload`.
+
+    Raises NoArmature, NothingInView or InvalidRequest.
+    """
     settings = settings.for_people(len(capture.people))
-    return GenerateRequest(
-        prompt=settings.prompt,
-        negative_prompt=settings.negative_prompt,
-        checkpoint=settings.checkpoint,
-        size=capture.extent,
+    return picture_request(
+        settings,
+        capture.extent,
         controls=_controls(settings, capture, upload),
+        start=None if settings.start is None else starts.start(settings.start, capture, upload),
+        camera=capture.camera,
+    )
+
+
+def picture_request(
+    settings: Settings,
+    extent: Extent,
+    *,
+    controls: tuple[Control, ...],
+    start: Start | None,
+    camera: Camera | None = None,
+) -> GenerateRequest:
+    """The request for pictures of this size. Raises InvalidRequest for prompts and seeds that don't go together."""
+    first, *others = settings.each()
+    return GenerateRequest(
+        prompt=first.prompt,
+        negative_prompt=first.negative_prompt,
+        checkpoint=settings.checkpoint,
+        size=extent,
+        controls=controls,
         steps=settings.steps,
         guidance_scale=settings.guidance_scale,
         scheduler=settings.scheduler,
-        seed=settings.seed,
+        sigmas=settings.sigmas,
+        seed=first.seed,
+        variants=tuple(others),
+        batch_size=settings.batch_size,
+        start=start,
+        precision=settings.precision,
+        memory_budget_gb=settings.memory_budget_gb,
+        camera=camera,
         allow_download=settings.allow_download,
-        camera=capture.camera,
     )
 
 
@@ -144,7 +233,7 @@ def generate(
     on_event: Callable[[Event], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Outcome:
-    """Run the job for a capture and bring its picture and control maps back; blocks.
+    """Run the job for a capture and bring its pictures and control maps back; blocks.
 
     Raises the typed error of whatever went wrong; JobCancelled soon after `cancelled()` turned true.
     """
@@ -158,18 +247,25 @@ def generate(
     job = connection.submit(request, client="blender")
     job = client.wait(connection, job, on_event=of_job(job.id, on_event), cancelled=cancelled)
     assert job.result is not None
-    assert job.result.image is not None
     if job.started_at is not None:
         timings.append(Timing(phase=Phase.QUEUE, ms=(job.started_at - job.created_at) * 1e3))
     timings.extend(timing for timing in job.result.timings if timing.phase is not Phase.QUEUE)
     began = time.perf_counter()
-    picture = connection.download(job.result.image)
+    pictures = tuple(connection.download(ref) for ref in job.result.images)
     maps: dict[ControlKind, UInt8Array] = {}
     for control, ref in zip(request.controls, job.result.control_maps, strict=True):
         if control.kind not in maps:
             maps[control.kind] = connection.download(ref)
     timings.append(_since(began, Phase.DOWNLOAD))
-    return Outcome(picture=picture, maps=maps, request=request, job=job, timings=tuple(timings))
+    return Outcome(
+        pictures=pictures,
+        maps=maps,
+        request=request,
+        job=job,
+        timings=tuple(timings),
+        plan=job.result.plan,
+        notes=job.result.notes,
+    )
 
 
 def of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[Event], None] | None:

@@ -6,8 +6,8 @@ For the main thread only.
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -17,10 +17,13 @@ from ..protocol.arrays import UInt8Array
 from ..protocol.errors import InvalidRequest, NoPicture
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
-from ..protocol.request import Control, GenerateRequest
+from ..protocol.request import Control, GenerateRequest, Start
 from ..protocol.sources import InpaintPass, Photo, PicturePass, PosePass, ReadyMap, SegmentationPass
 from . import camera as cameras
-from . import openpose_text, option_values, passes, pixels, png, properties
+from . import curves, openpose_text, option_values, passes, pixels, png, properties
+
+if TYPE_CHECKING:
+    from .generation import Outcome
 
 REQUEST = "underpaint_request"  # the GenerateRequest as JSON
 _TIMINGS = "underpaint_timings"  # [[phase, milliseconds], ...] as JSON
@@ -45,6 +48,7 @@ def new_result(
     timings: Sequence[Timing] = (),
     name: str | None = None,
     packed: bytes | None = None,
+    made_at: float | None = None,
 ) -> Any:
     """A packed byte image with `picture`, (height, width, 3) sRGB, row 0 at the top; its bytes are exact.
 
@@ -61,11 +65,45 @@ def new_result(
         image.use_fake_user = True
         image[REQUEST] = wire.dumps(request)
         set_timings(image, timings)
-        image[_MADE_AT] = time.time()
+        image[_MADE_AT] = time.time() if made_at is None else made_at
     except BaseException:
         bpy.data.images.remove(image)
         raise
     return image
+
+
+def keep(
+    outcome: "Outcome",
+    *,
+    timings: Sequence[Timing] | None = None,
+    name: str | None = None,
+    packed: Sequence[bytes] | None = None,
+) -> tuple[Any, ...]:
+    """A result for each picture of a job, in their order; each carries the request that makes it alone.
+
+    Those of several bear their seeds in their names, but for a `name` of the caller's. `packed` is as for `new_result`.
+    """
+    each = outcome.request.pictures
+    made_at = time.time()  # of all: they stand together in the history, by their names
+    made: list[Any] = []
+    for number, (picture, variant) in enumerate(zip(outcome.pictures, each, strict=True)):
+        request = replace(
+            outcome.request,
+            prompt=variant.prompt,
+            negative_prompt=variant.negative_prompt,
+            seed=variant.seed,
+            variants=(),
+        )
+        image = new_result(
+            picture,
+            request,
+            timings=outcome.timings if timings is None else timings,
+            name=name or (f"{_name_for(request)}, {variant.seed}" if len(each) > 1 else None),
+            packed=None if packed is None else packed[number],
+            made_at=made_at,
+        )
+        made.append(image)
+    return tuple(made)
 
 
 def set_timings(image: Any, timings: Sequence[Timing]) -> None:
@@ -122,7 +160,8 @@ def details_of(image: Any) -> Details:
 def restore(image: Any, scene: Any) -> list[str]:
     """Put the settings that made a result back into a scene, the frame's size included.
 
-    The controls whose image or mask has changed or is gone are switched off; their names are returned. On an
+    The controls whose image or mask has changed or is gone are switched off, and so is the start; their names are
+    returned. Precision and memory are the computer's, and stay. On an
     error (as in `request_of`, or a seed that Blender's integers can't hold) the scene is unchanged.
     """
     request = request_of(image)
@@ -136,13 +175,18 @@ def restore(image: Any, scene: Any) -> list[str]:
     settings.steps = request.steps
     settings.guidance_scale = request.guidance_scale
     settings.scheduler = request.scheduler.name
+    settings.sigmas = request.sigmas.name
     settings.seed = request.seed
+    settings.pictures = len(request.pictures)
+    settings.batch_size = request.batch_size
     settings.controls.clear()
     lost = [
         name
         for control in request.controls
         for name in _restore_control(settings.controls.add(), control, request.size)
     ]
+    if not _restore_start(settings.start, request.start):
+        lost.append("Start")
     if not request.controls:  # an empty list would stand for the default ones
         properties.add_default_controls(settings, enabled=False)
     settings.active_control = 0
@@ -160,6 +204,8 @@ def _restore_control(item: Any, control: Control, size: Extent) -> list[str]:
     item.conditioning_scale = control.conditioning_scale
     item.start = control.start
     item.end = control.end
+    item.guess_mode = control.guess_mode
+    curves.write(item.curve, control.curve)
     source = control.source
     if isinstance(source, (Photo, ReadyMap, PicturePass, InpaintPass)):
         item.image = _image_with(source.image)
@@ -178,6 +224,23 @@ def _restore_control(item: Any, control: Control, size: Extent) -> list[str]:
     if control.options is not None:
         option_values.write(item, control.options)
     return [] if item.enabled else [item.name]
+
+
+def _restore_start(group: Any, start: Start | None) -> bool:
+    """Put the start back; False where its mask is gone. An image that is none of the file's was the scene's render."""
+    if start is None:
+        group.source = "NONE"
+        return True
+    group.image = _image_with(start.image)
+    group.source = "RENDER" if group.image is None else "IMAGE"
+    group.strength = start.strength
+    group.mask_grow_px, group.mask_blur_px = start.mask_grow_px, start.mask_blur_px
+    if start.mask is None:
+        group.mask_from = "NONE"
+    elif not _restore_mask(group, start.mask):
+        group.source = "NONE"
+        return False
+    return True
 
 
 def _restore_mask(item: Any, mask: arrays.ArrayRef) -> bool:

@@ -13,10 +13,15 @@ class JobState:
     status: str = ""  # what is being done
     error: str = ""  # how the last job ended, until it is dismissed or another begins
     left_out: tuple[str, ...] = ()  # armatures that the newest picture's pose is without, as nobody knows their bones
+    notes: tuple[str, ...] = ()  # what the backend had to say of the newest picture: that memory ran out
+    plan: str = ""  # where the newest picture was painted and how, or would be
+    plan_error: str = ""  # why there is no plan
+    checking: bool = False  # a plan has been asked for
     armature: str = ""  # the object whose bones are not known, where that is the error
 
     def begin(self, status: str) -> None:
         self.running, self.cancelling, self.progress, self.status, self.error = True, False, 0.0, status, ""
+        self.notes, self.plan_error = (), ""
 
     def end(self) -> None:
         self.running, self.cancelling, self.progress, self.status = False, False, 0.0, ""

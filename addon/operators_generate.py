@@ -21,7 +21,7 @@ _running: list[BackgroundJob] = []
 
 
 class UNDERPAINT_OT_generate(bpy.types.Operator):
-    """Paint over the scene as its camera sees it, into a new image. Esc cancels"""
+    """Paint over the scene as its camera sees it, into a new image, or several of them. Esc cancels"""
 
     bl_idname = "underpaint.generate"
     bl_label = "Generate"
@@ -45,9 +45,8 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         except UnderpaintError as error:
             return self._refuse(error)
         context.window_manager.underpaint.result_name = result.image.name
-        state.left_out = result.left_out
-        if result.left_out:
-            self.report({"WARNING"}, words.left_out(result.left_out))
+        state.left_out, state.plan, state.notes = result.left_out, result.plan, result.notes
+        self._warn()
         return {"FINISHED"}
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
@@ -56,7 +55,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
 
         state.error = ""
         try:
-            settings = Settings.from_scene(context.scene)
+            settings = Settings.from_scene(context.scene, context.view_layer)
             seen = capture(context.scene, context.view_layer, people=settings.people, wants=settings.wants())
         except UnderpaintError as error:
             return self._refuse(error)
@@ -118,14 +117,24 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
     def _keep(self, context: Any, done: Done) -> None:
         began = time.perf_counter()
         outcome = done.outcome
-        image = images.new_result(outcome.picture, outcome.request, timings=outcome.timings, packed=done.packed)
+        made = images.keep(outcome, packed=done.packed)
+        image = made[0]
+        state.plan, state.notes = outcome.plan, outcome.notes
         context.window_manager.underpaint.result_name = image.name
         self._end(context, image)
         shown = images.show(image, context)
         write_back = Timing(phase=Phase.WRITE_BACK, ms=(time.perf_counter() - began) * 1e3)
-        images.set_timings(image, (*outcome.timings, write_back))
+        for result in made:
+            images.set_timings(result, (*outcome.timings, write_back))
         where = "" if shown else ". Open an Image Editor to see it, or take it from the history"
-        self.report({"INFO"}, f'Painted "{image.name}"{where}')
+        more = f" and {len(made) - 1} more" if len(made) > 1 else ""
+        self.report({"INFO"}, f'Painted "{image.name}"{more}{where}')
+        self._warn()
+
+    def _warn(self) -> None:
+        """Say what the newest picture is without, and what had to be done about it."""
+        for note in state.notes:
+            self.report({"WARNING"}, note)
         if state.left_out:
             self.report({"WARNING"}, words.left_out(state.left_out))
 

@@ -52,8 +52,7 @@ class UNDERPAINT_OT_restore_result(_OnResult, bpy.types.Operator):
         if missing:
             self.report(
                 {"WARNING"},
-                f"The image or mask of {', '.join(missing)} has changed or is gone: choose it again, and switch the "
-                "control on",
+                f"The image or mask of {', '.join(missing)} has changed or is gone: choose it again, and switch it on",
             )
         else:
             self.report({"INFO"}, f'The settings of "{image.name}" are back')

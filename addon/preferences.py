@@ -1,17 +1,36 @@
-"""Edit > Preferences > Add-ons > Underpaint: the backend."""
+"""Edit > Preferences > Add-ons > Underpaint: the backend, and how much of this computer it may take."""
 
 from typing import Any
 
 import bpy
+from bpy.props import EnumProperty, FloatProperty
 
 from ..protocol import client
 from . import backend_state, operators_backend
 from .registration import of_classes
+from .samplers import PRECISIONS
 from .ui import sections
 
 
 class UNDERPAINT_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = __package__.rpartition(".")[0]
+
+    memory_budget_gb: FloatProperty(
+        name="Memory Budget",
+        description=(
+            "How much of the graphics card's memory painting may take, in GB (of the computer's, where the processor "
+            "paints). With less, the models take turns on the card: slower, and the same pictures. 0 takes what is free"
+        ),
+        default=0.0,
+        min=0.0,
+        max=1024.0,
+        soft_max=48.0,
+        step=50,
+        precision=1,
+    )
+    precision: EnumProperty(
+        name="Precision", description="The number format that the models compute in", items=PRECISIONS
+    )
 
     def draw(self, context: Any) -> None:
         layout = self.layout
@@ -30,6 +49,18 @@ class UNDERPAINT_AP_preferences(bpy.types.AddonPreferences):
             _draw_buttons(layout, context, known, overridden=bool(chosen))
         if operators_backend.problem:
             sections.paragraph(layout.box(), context, operators_backend.problem, icon="ERROR")
+        _draw_machine(layout, self)
+
+
+def _draw_machine(layout: Any, preferences: Any) -> None:
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    row = column.row(align=True)
+    row.prop(preferences, "memory_budget_gb", text="Memory Budget (GB)")
+    if not preferences.memory_budget_gb:
+        row.label(text="Automatic")
+    column.prop(preferences, "precision")
 
 
 def _draw_progress(layout: Any, progress: Any) -> None:

@@ -13,6 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from ..protocol.checks import MAX_BATCH, MAX_PICTURES
 from ..protocol.options import (
     DepthOptions,
     DetectorOptions,
@@ -23,21 +24,11 @@ from ..protocol.options import (
     SegmentationOptions,
 )
 from ..protocol.request import ControlKind
-from . import callbacks, option_settings
+from . import callbacks, option_settings, sampling_settings
 from .kinds import KINDS, icon_of, label_of
+from .samplers import SCHEDULERS, SIGMAS
 
-__all__ = ["KINDS", "SCHEDULERS", "add_default_controls", "effective_kinds", "icon_of", "label_of"]
-
-SCHEDULERS = (
-    ("UNIPC", "UniPC", "Good pictures in few steps", 0),
-    ("DPMPP_2M", "DPM++ 2M", "Good pictures in few steps; a common choice", 1),
-    ("EULER", "Euler", "Plain and robust", 2),
-    ("EULER_ANCESTRAL", "Euler Ancestral", "Adds noise at each step; the picture changes with the steps", 3),
-    ("DDIM", "DDIM", "The classic; wants more steps", 4),
-    ("HEUN", "Heun", "Accurate; twice the work for each step", 5),
-    ("PNDM", "PNDM", "The one that Stable Diffusion was published with", 6),
-    ("LMS", "LMS", "Linear multistep", 7),
-)
+__all__ = ["KINDS", "add_default_controls", "effective_kinds", "icon_of", "label_of"]
 
 
 class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
@@ -163,6 +154,19 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
         precision=2,
         update=callbacks.keep_start,
     )
+    curve: CollectionProperty(
+        type=sampling_settings.UNDERPAINT_PG_curve_point,
+        name="Weight Curve",
+        description="How the weight changes over the steps. Without points it is the conditioning scale throughout",
+    )
+    guess_mode: BoolProperty(
+        name="Guess Mode",
+        description=(
+            "The control counts more than the words: it steers what the prompt asks for and not what it avoids, and "
+            "fine features less than the composition. It paints well with an empty prompt, at a guidance of 3 to 5"
+        ),
+        default=False,
+    )
 
 
 class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
@@ -214,6 +218,11 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
         items=SCHEDULERS,
         default="UNIPC",
     )
+    sigmas: EnumProperty(
+        name="Noise Levels",
+        description="How the levels of noise are spread over the steps (sigmas)",
+        items=SIGMAS,
+    )
     seed: IntProperty(
         name="Seed",
         description=(
@@ -221,6 +230,33 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
         ),
         default=0,
         min=0,
+    )
+    pictures: IntProperty(
+        name="Pictures",
+        description=(
+            "How many pictures Generate paints: the first with the seed, each further one with the next. A render, and "
+            "each frame of an animation, is one picture"
+        ),
+        default=1,
+        min=1,
+        max=MAX_PICTURES,
+        soft_max=16,
+    )
+    batch_size: IntProperty(
+        name="Batch Size",
+        description=(
+            "How many of the pictures are painted at once. More is quicker on graphics cards with the memory for it, "
+            "and changes each picture by a rounding error"
+        ),
+        default=1,
+        min=1,
+        max=MAX_BATCH,
+        soft_max=8,
+    )
+    start: PointerProperty(
+        type=sampling_settings.UNDERPAINT_PG_start,
+        name="Start",
+        description="The picture that painting begins with, instead of noise alone",
     )
     allow_download: BoolProperty(
         name="Download Missing Models",
@@ -293,6 +329,7 @@ def effective_kinds(settings: Any) -> list[ControlKind]:
 
 _CLASSES = (
     *option_settings.CLASSES,
+    *sampling_settings.CLASSES,
     UNDERPAINT_PG_control,
     UNDERPAINT_PG_settings,
     UNDERPAINT_PG_class,

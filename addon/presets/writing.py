@@ -5,7 +5,17 @@ from typing import Any
 
 from .. import option_settings
 
-_SETTINGS = ("negative_prompt", "checkpoint", "steps", "guidance_scale", "scheduler")
+_SETTINGS = (
+    "negative_prompt",
+    "checkpoint",
+    "steps",
+    "guidance_scale",
+    "scheduler",
+    "sigmas",
+    "pictures",
+    "batch_size",
+)
+_START = ("source", "strength", "mask_from", "mask_grow_px", "mask_blur_px")
 _CONTROL = (
     "name",
     "enabled",
@@ -17,6 +27,7 @@ _CONTROL = (
     "conditioning_scale",
     "start",
     "end",
+    "guess_mode",
 )
 
 
@@ -24,10 +35,14 @@ def write(path: Path, settings: Any) -> None:
     """Write everything but what belongs to a picture, as prompt and seed, or to a file, as images and objects."""
     lines = ["import bpy", "", "underpaint = bpy.context.scene.underpaint"]
     lines += [f"underpaint.{name} = {_shown(getattr(settings, name))}" for name in _SETTINGS]
+    lines += [f"underpaint.start.{name} = {_shown(getattr(settings.start, name))}" for name in _START]
     lines += ["underpaint.controls.clear()", "underpaint.active_control = 0"]
     for control in settings.controls:
         lines.append("control = underpaint.controls.add()")
         lines += [f"control.{name} = {_shown(getattr(control, name))}" for name in _CONTROL]
+        for point in control.curve:
+            lines.append("point = control.curve.add()")
+            lines.append(f"point.at, point.factor = {_shown(point.at)}, {_shown(point.factor)}")
         lines += [
             f"control.{group}.{item.identifier} = {_shown(getattr(getattr(control, group), item.identifier))}"
             for group in option_settings.GROUPS.values()

@@ -7,10 +7,12 @@ import bpy
 
 from ...protocol.errors import UnderpaintError
 from ...protocol.jobs import Phase
+from ...protocol.request import Sigmas
 from .. import images
-from ..properties import SCHEDULERS, icon_of, label_of
+from ..properties import icon_of, label_of
 from ..registration import of_classes
-from . import maps, sections
+from ..samplers import scheduler_label, sigmas_label
+from . import maps, painting, sections
 
 
 class _SidebarPanel:
@@ -46,6 +48,14 @@ class UNDERPAINT_PT_image_controls(_SidebarPanel, bpy.types.Panel):
         sections.controls(self.layout, context)
 
 
+class UNDERPAINT_PT_image_start(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Start Picture"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        painting.start(self.layout, context)
+
+
 class UNDERPAINT_PT_image_result(_SidebarPanel, bpy.types.Panel):
     bl_label = "Result"
 
@@ -72,16 +82,23 @@ class UNDERPAINT_PT_image_result(_SidebarPanel, bpy.types.Panel):
         _line(column, "Size", f"{request.size.width} × {request.size.height}")
         _line(column, "Steps", str(request.steps))
         _line(column, "Guidance Scale", f"{request.guidance_scale:g}")
-        _line(column, "Scheduler", next(label for name, label, *_ in SCHEDULERS if name == request.scheduler.name))
+        _line(column, "Scheduler", scheduler_label(request.scheduler))
+        if request.sigmas is not Sigmas.DEFAULT:
+            _line(column, "Noise Levels", sigmas_label(request.sigmas))
         _line(column, "Seed", str(request.seed))
+        if request.start is not None:
+            masked = "" if request.start.mask is None else ", masked"
+            _line(column, "Start Picture", f"Strength {request.start.strength:.2f}{masked}")
         _line(column, "Painted", datetime.datetime.fromtimestamp(details.made_at).strftime("%Y-%m-%d %H:%M"))
         if details.timings:
             _line(column, "Steps took", _seconds(details, Phase.STEP))
         for control in request.controls:
             row = layout.row()
             row.label(text=label_of(control.kind.name), icon=icon_of(control.kind.name))
-            row.label(text=f"{control.conditioning_scale:.2f}, {control.start:.0%} – {control.end:.0%}")
+            more = ", curve" * bool(control.curve) + ", guess" * control.guess_mode
+            row.label(text=f"{control.conditioning_scale:.2f}, {control.start:.0%} – {control.end:.0%}{more}")
         layout.operator("underpaint.restore_result", icon="LOOP_BACK").image = image.name
+        layout.operator("underpaint.start_from_result", icon="IMAGE_REFERENCE").image = image.name
 
 
 class UNDERPAINT_PT_image_history(_SidebarPanel, bpy.types.Panel):
@@ -109,6 +126,7 @@ register, unregister = of_classes(
         UNDERPAINT_PT_image_generate,
         UNDERPAINT_PT_image_maps,
         UNDERPAINT_PT_image_controls,
+        UNDERPAINT_PT_image_start,
         UNDERPAINT_PT_image_result,
         UNDERPAINT_PT_image_history,
     )

@@ -6,7 +6,7 @@ import bpy
 
 from ..presets import UNDERPAINT_PT_presets
 from ..registration import of_classes
-from . import maps, sections
+from . import maps, painting, sections
 
 
 class _RenderPanel:
@@ -59,6 +59,15 @@ class UNDERPAINT_PT_render_sampling(_RenderPanel, bpy.types.Panel):
         sections.sampling(self.layout, context)
 
 
+class UNDERPAINT_PT_render_start(_RenderPanel, bpy.types.Panel):
+    bl_label = "Start Picture"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        painting.start(self.layout, context)
+
+
 class UNDERPAINT_PT_render_size(_RenderPanel, bpy.types.Panel):
     bl_label = "Size"
     bl_parent_id = "UNDERPAINT_PT_render"
@@ -96,6 +105,7 @@ register, unregister = of_classes(
         UNDERPAINT_PT_render_controls,
         UNDERPAINT_PT_render_maps,
         UNDERPAINT_PT_render_sampling,
+        UNDERPAINT_PT_render_start,
         UNDERPAINT_PT_render_size,
         UNDERPAINT_PT_render_output,
         UNDERPAINT_PT_render_backend,

@@ -9,7 +9,7 @@ from .. import backend_state, colour, images
 from .. import camera as cameras
 from ..job_state import state as job
 from ..properties import DEFAULT_CONTROLS, label_of
-from . import control_options, mapping
+from . import control_options, mapping, painting
 from .text import paragraph
 
 
@@ -75,6 +75,8 @@ def active_control(layout: Any, context: Any, item: Any) -> None:
     part = column.column(align=True)
     part.prop(item, "start", text="Start")
     part.prop(item, "end", text="End")
+    column.prop(item, "guess_mode")
+    painting.weight_curve(column, context, item)
     control_options.options(column, item)
 
 
@@ -86,7 +88,9 @@ def sampling(layout: Any, context: Any) -> None:
     column.prop(settings, "steps")
     column.prop(settings, "guidance_scale", text="Guidance")  # the whole name doesn't fit beside its field
     column.prop(settings, "scheduler")
+    column.prop(settings, "sigmas")
     seed(column, context)
+    painting.pictures(column, context)
 
 
 def seed(layout: Any, context: Any) -> None:
@@ -142,6 +146,8 @@ def backend(layout: Any, context: Any) -> None:
         row.operator("underpaint.stop_backend", text="Stop")
     else:
         row.operator("underpaint.start_backend", text="Start")
+    if known.installed or known.running:
+        painting.memory(layout, context)
 
 
 def generate(layout: Any, context: Any) -> None:
@@ -167,6 +173,7 @@ def generate(layout: Any, context: Any) -> None:
             mapping.settle(box, job.armature)
         box.operator("underpaint.dismiss_error", icon="CHECKMARK", text="OK")
     elif not job.running:
+        painting.notes(layout, context)
         mapping.left_out(layout, context, job.left_out)
 
 

@@ -6,7 +6,7 @@ import bpy
 
 from ..presets import UNDERPAINT_PT_presets
 from ..registration import of_classes
-from . import maps, sections
+from . import maps, painting, sections
 
 
 class _SidebarPanel:
@@ -32,6 +32,7 @@ class UNDERPAINT_PT_view3d(_SidebarPanel, bpy.types.Panel):
         column = layout.column()
         column.prop(context.scene.underpaint, "steps")
         sections.seed(column, context)
+        column.prop(context.scene.underpaint, "pictures")
 
 
 class UNDERPAINT_PT_view3d_controls(_SidebarPanel, bpy.types.Panel):
@@ -50,6 +51,14 @@ class UNDERPAINT_PT_view3d_maps(_SidebarPanel, bpy.types.Panel):
         maps.section(self.layout, context)
 
 
+class UNDERPAINT_PT_view3d_start(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Start Picture"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        painting.start(self.layout, context)
+
+
 class UNDERPAINT_PT_view3d_settings(_SidebarPanel, bpy.types.Panel):
     bl_label = "Settings"
     bl_options = {"DEFAULT_CLOSED"}
@@ -62,6 +71,8 @@ class UNDERPAINT_PT_view3d_settings(_SidebarPanel, bpy.types.Panel):
         column = layout.column()
         column.prop(context.scene.underpaint, "guidance_scale", text="Guidance")
         column.prop(context.scene.underpaint, "scheduler")
+        column.prop(context.scene.underpaint, "sigmas")
+        column.prop(context.scene.underpaint, "batch_size")
         column.prop(context.scene.underpaint, "use_preview")
         sections.size(layout, context)
 
@@ -93,6 +104,7 @@ register, unregister = of_classes(
         UNDERPAINT_PT_view3d,
         UNDERPAINT_PT_view3d_controls,
         UNDERPAINT_PT_view3d_maps,
+        UNDERPAINT_PT_view3d_start,
         UNDERPAINT_PT_view3d_settings,
         UNDERPAINT_PT_view3d_history,
         UNDERPAINT_PT_view3d_texture,

@@ -43,7 +43,9 @@ def chart(monkeypatch: pytest.MonkeyPatch) -> UInt8Array:
     def known(connection: Any, settings: Any, capture: Any, **_: Any) -> Outcome:
         settings = settings.for_people(1)
         request = build_request(settings, capture, lambda array: reference(array, encode(array)))
-        return Outcome(picture=picture, maps=dict(MAPS), request=request, job=SimpleNamespace(id="0" * 32), timings=())
+        return Outcome(
+            pictures=(picture,), maps=dict(MAPS), request=request, job=SimpleNamespace(id="0" * 32), timings=()
+        )
 
     monkeypatch.setattr(engine, "generate", known)
     monkeypatch.setattr(engine.client, "ensure_running", lambda: SimpleNamespace(close=lambda: None))

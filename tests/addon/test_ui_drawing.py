@@ -71,6 +71,17 @@ class _System:
     bl_rna = bpy.types.PreferencesSystem.bl_rna
 
 
+class _Preferences:
+    """The add-on's preferences as they are at first; Blender makes them for add-ons that are switched on."""
+
+    bl_rna = preferences.UNDERPAINT_AP_preferences.bl_rna
+    memory_budget_gb = 0.0
+    precision = "AUTO"
+
+    def __init__(self, layout: CheckingLayout) -> None:
+        self.layout = layout
+
+
 def _context(scene: Any, **more: Any) -> Any:
     window_manager = bpy.context.window_manager
     return SimpleNamespace(
@@ -86,7 +97,10 @@ def _context(scene: Any, **more: Any) -> Any:
 def _drawn(panel: Any, context: Any) -> str:
     told: list[str] = []
     own = {name: getattr(panel, name) for name in ("thing",) if hasattr(panel, name)}
-    panel.draw(SimpleNamespace(layout=CheckingLayout(told), **own), context)
+    drawn_by = SimpleNamespace(layout=CheckingLayout(told), **own)
+    if panel is preferences.UNDERPAINT_AP_preferences:
+        drawn_by = _Preferences(CheckingLayout(told))
+    panel.draw(drawn_by, context)
     return "\n".join(told)
 
 

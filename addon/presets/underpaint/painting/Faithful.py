@@ -5,6 +5,7 @@ underpaint.negative_prompt = "blurry, low quality, deformed"
 underpaint.steps = 30
 underpaint.guidance_scale = 7.0
 underpaint.scheduler = "UNIPC"
+underpaint.sigmas = "DEFAULT"
 underpaint.controls.clear()
 underpaint.active_control = 0
 control = underpaint.controls.add()

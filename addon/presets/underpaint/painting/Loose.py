@@ -5,6 +5,7 @@ underpaint.negative_prompt = "blurry, low quality, deformed"
 underpaint.steps = 25
 underpaint.guidance_scale = 6.5
 underpaint.scheduler = "DPMPP_2M"
+underpaint.sigmas = "DEFAULT"
 underpaint.controls.clear()
 underpaint.active_control = 0
 control = underpaint.controls.add()

@@ -5,6 +5,7 @@ underpaint.negative_prompt = "blurry, low quality"
 underpaint.steps = 8
 underpaint.guidance_scale = 5.5
 underpaint.scheduler = "UNIPC"
+underpaint.sigmas = "DEFAULT"
 underpaint.controls.clear()
 underpaint.active_control = 0
 control = underpaint.controls.add()

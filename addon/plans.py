@@ -1,0 +1,49 @@
+"""Where a picture would be painted and how, asked of the backend before anything is rendered or painted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..protocol import client
+from ..protocol.client import Connection
+from ..protocol.events import Event
+from ..protocol.geometry import Extent
+from ..protocol.request import PlanRequest, Start
+from ..protocol.sources import ReadyMap
+from . import controls as rows
+from .generation import Settings, of_job, picture_request
+
+_BLANK = np.zeros((8, 8, 3), np.uint8)
+
+
+def for_scene(settings: Settings, scene: Any) -> Settings:
+    """The settings with the controls that a scene's picture will have, as far as that is known without a render."""
+    if settings.default_controls and not any(thing.type == "ARMATURE" for thing in scene.objects):
+        return settings.for_people(0)
+    return settings
+
+
+def ask(
+    connection: Connection,
+    settings: Settings,
+    extent: Extent,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> str:
+    """The plan for a picture of this size, in words; blocks. Raises what `generation.generate` does.
+
+    A plan counts the ControlNets and not what they are shown, so nothing of the scene is sent: each gets a blank map.
+    """
+    blank = connection.upload(_BLANK)
+    picture = picture_request(
+        settings,
+        extent,
+        controls=tuple(rows.shown(control, ReadyMap(image=blank)) for control in settings.controls),
+        start=None if settings.start is None else Start(image=blank, strength=settings.start.strength),
+    )
+    job = connection.submit(PlanRequest(picture=picture), client="blender", transient=True)
+    job = client.wait(connection, job, on_event=of_job(job.id, on_event), cancelled=cancelled)
+    assert job.result is not None
+    return job.result.plan
