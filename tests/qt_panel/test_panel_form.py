@@ -1,14 +1,31 @@
 """The form as data: what is refused, and what becomes of it."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QSettings
+from pytestqt.qtbot import QtBot
 from underpaint.protocol.arrays import AnyArray, ArrayRef, DType, encode, reference
+from underpaint.protocol.checks import MAX_SEED, check
 from underpaint.protocol.errors import InvalidRequest, InvalidSize, MissingControlImage, UnderpaintError
 from underpaint.protocol.geometry import Camera, Extent, Projection
-from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
+from underpaint.protocol.request import (
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    CurvePoint,
+    GenerateRequest,
+    PlanRequest,
+    Precision,
+    Scheduler,
+    Sigmas,
+    Variant,
+)
 from underpaint.protocol.sources import DepthPass, Detector, Photo, PosePass, ReadyMap
+from underpaint.qt_panel import words
 from underpaint.qt_panel.form import (
     ControlForm,
     Form,
@@ -18,11 +35,14 @@ from underpaint.qt_panel.form import (
     generate_request,
     guess,
     maps_request,
+    plan_request,
     problems,
     restored,
     with_dropped,
     with_passes,
 )
+from underpaint.qt_panel.form_panel import FormPanel
+from underpaint.qt_panel.settings import Memory
 
 GREY = Picture(name="grey.png", pixels=np.full((8, 16, 3), 128, np.uint8))
 REF = ArrayRef(sha256="a" * 64, shape=(64, 64), dtype=DType.FLOAT32)
@@ -46,14 +66,30 @@ RENDER = GenerateRequest(
     size=SIZE,
     controls=(
         Control(
-            kind=ControlKind.DEPTH, source=DEPTH, controlnet="some/net", conditioning_scale=0.5, start=0.1, end=0.9
+            kind=ControlKind.DEPTH,
+            source=DEPTH,
+            controlnet="some/net",
+            conditioning_scale=0.5,
+            start=0.1,
+            end=0.9,
+            curve=(CurvePoint(at=0.0, factor=1.0), CurvePoint(at=1 / 3, factor=0.0)),
+            guess_mode=True,
         ),
         Control(kind=ControlKind.OPENPOSE, source=PosePass(people=())),
     ),
     steps=9,
     guidance_scale=3,
     scheduler=Scheduler.EULER,
+    sigmas=Sigmas.KARRAS,
     seed=5,
+    variants=(
+        Variant(prompt="a room", negative_prompt="fog", seed=6),
+        Variant(prompt="a room", negative_prompt="fog", seed=7),
+        Variant(prompt="a hall", negative_prompt="fog", seed=8),
+        Variant(prompt="a room", negative_prompt="fog", seed=9),
+    ),
+    batch_size=2,
+    precision=Precision.BFLOAT16,
     camera=CAMERA,
 )
 
@@ -117,6 +153,23 @@ def test_a_request_restored_makes_the_same_request_and_sends_nothing() -> None:
     form = restored(Form(prompt="other", random_seed=True), RENDER, origin="Earlier job")
     assert generate_request(form, no_upload) == RENDER
     assert not form.random_seed
+    assert (form.pictures, [variant.seed for variant in form.variants]) == (3, [8, 9])
+    planned = restored(Form(), PlanRequest(picture=RENDER), origin="Earlier job")
+    assert plan_request(planned, no_upload) == PlanRequest(picture=RENDER)
+
+
+def test_the_memory_budget_is_the_users_and_not_the_jobs() -> None:
+    request = dataclasses.replace(RENDER, memory_budget_gb=80.0)
+    assert restored(Form(memory_budget_gb=4.0), request, origin="Earlier job").memory_budget_gb == 4.0
+    assert generate_request(Form(memory_budget_gb=4.0), upload).memory_budget_gb == 4.0
+
+
+def test_pictures_are_made_by_the_seeds_that_follow() -> None:
+    request = generate_request(Form(prompt=" x ", negative_prompt=" y ", seed=MAX_SEED - 1, pictures=4), upload)
+    assert [picture.seed for picture in request.pictures] == [MAX_SEED - 1, MAX_SEED, 0, 1]
+    assert {(picture.prompt, picture.negative_prompt) for picture in request.pictures} == {("x", "y")}
+    check(request)
+    assert restored(Form(), request, origin="").pictures == 4
 
 
 def test_maps_restored_leave_the_prompt_alone() -> None:
@@ -165,3 +218,65 @@ def test_a_dropped_picture_takes_the_row_that_waits_for_it() -> None:
     assert [(row.kind, row.image) for row in with_dropped(other, depth).controls] == [(ControlKind.NORMAL, depth)]
     full = Form(controls=(ControlForm(kind=ControlKind.NORMAL, image=GREY),))
     assert [row.kind for row in with_dropped(full, depth).controls] == [ControlKind.NORMAL, ControlKind.DEPTH]
+
+
+def test_what_an_earlier_version_wrote_down_is_read(tmp_path: Path) -> None:
+    source = {"type": "DepthPass", "metres": {"sha256": "a" * 64, "shape": [64, 64], "dtype": "float32"}}
+    control = {
+        "kind": "depth", "use": "map", "controlnet": "some/net", "conditioning_scale": 0.5, "start": 0.1, "end": 0.9,
+        "enabled": True, "detector": None, "mask_file": "", "options": None, "file": "",
+        "source": {**source, "projection": "perspective"}, "size": {"width": 64, "height": 64}, "shown": None,
+        "origin": "Blender render",
+    }  # fmt: skip
+    form = {
+        "prompt": "mine", "negative_prompt": "", "checkpoint": "", "allow_download": False,
+        "size": {"width": 64, "height": 64}, "controls": [control], "steps": 9, "guidance_scale": 3.5,
+        "scheduler": "EulerDiscreteScheduler", "seed": 5, "random_seed": False, "camera": None,
+    }  # fmt: skip
+    settings = QSettings(str(tmp_path / "panel.ini"), QSettings.Format.IniFormat)
+    settings.setValue("form", json.dumps(form))
+    expected = Form(
+        prompt="mine",
+        size=SIZE,
+        steps=9,
+        guidance_scale=3.5,
+        scheduler=Scheduler.EULER,
+        seed=5,
+        controls=(
+            ControlForm(
+                image=Reused(source=DEPTH, size=SIZE, origin="Blender render"),
+                controlnet="some/net",
+                conditioning_scale=0.5,
+                start=0.1,
+                end=0.9,
+            ),
+        ),
+    )
+    assert Memory(settings).load_form() == expected
+
+
+def test_everything_that_was_filled_in_is_remembered(tmp_path: Path) -> None:
+    memory = Memory(QSettings(str(tmp_path / "panel.ini"), QSettings.Format.IniFormat))
+    form = dataclasses.replace(restored(Form(), RENDER, origin="Earlier job"), memory_budget_gb=3.5)
+    memory.save_form(form)
+    assert memory.load_form() == form
+
+
+def test_the_panel_gives_back_the_form_that_was_filled_in(qtbot: QtBot) -> None:
+    panel = FormPanel()
+    qtbot.addWidget(panel)
+    for scheduler in Scheduler:
+        for sigmas in Sigmas:
+            form = restored(
+                Form(), dataclasses.replace(RENDER, scheduler=scheduler, sigmas=sigmas), origin="Earlier job"
+            )
+            panel.fill(form)
+            assert generate_request(panel.form, no_upload) == generate_request(form, no_upload)
+            assert panel.form.pictures == form.pictures
+
+
+def test_everything_has_a_name() -> None:
+    assert set(words.SCHEDULERS) == set(Scheduler)
+    assert set(words.SIGMAS) == set(Sigmas)
+    assert set(words.PRECISIONS) == set(Precision)
+    assert len(set(words.SCHEDULERS.values())) == len(Scheduler)
