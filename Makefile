@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MAIN := .venvs/main/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test accept demo panel constraints zip clean
+.PHONY: help setup check test accept parity demo panel constraints zip clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: setup  ## everything: check, then the suites in every Blender, the install
 
 accept: setup  ## the acceptance figures of control maps and poses, a line for each
 	@$(MAIN)/python tools/accept.py
+
+parity: setup  ## our sampling beside diffusers' own pipelines, a line for each combination of options
+	@$(MAIN)/python tools/parity.py
 
 demo: setup  ## the main job, into demo/out/
 	@$(MAIN)/python demo/run.py

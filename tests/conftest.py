@@ -40,16 +40,28 @@ def stray_home() -> Iterator[Path]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--accept-report", type=Path, help="a file that gets a JSON line for each acceptance figure")
+    parser.addoption("--figures-report", type=Path, help="a file that gets a JSON line for each measured figure")
 
 
 @pytest.fixture
-def accept(request: pytest.FixtureRequest) -> Callable[..., None]:
+def figure(request: pytest.FixtureRequest) -> Callable[[dict[str, object]], None]:
+    """Report a measured figure, whether it passes or not, to `make accept` or `make parity` where one listens."""
+    report: Path | None = request.config.getoption("--figures-report")
+
+    def note(line: dict[str, object]) -> None:
+        if report is not None:
+            with report.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    return note
+
+
+@pytest.fixture
+def accept(figure: Callable[[dict[str, object]], None]) -> Callable[..., None]:
     """Hold a measured figure against the threshold of an acceptance test (docs/conventions.md lists them).
 
     The figure is reported whether it passes or not; a miss fails the test.
     """
-    report: Path | None = request.config.getoption("--accept-report")
 
     def check(
         number: int,
@@ -71,9 +83,7 @@ def accept(request: pytest.FixtureRequest) -> Callable[..., None]:
             "blender": _blender_version(),
             "passed": passed,
         }
-        if report is not None:
-            with report.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+        figure(line)
         sign = "at most" if better == "less" else "at least"
         assert passed, f"acceptance {number}, {what}: {measured:g}{unit}, expected {sign} {threshold:g}{unit}"
 

@@ -5,17 +5,13 @@ tests are those in tests/backend/acceptance (main environment) and tests/addon/a
 """
 
 import itertools
-import json
-import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import run_suites
-from run_suites import BLENDERS, REPORTS, ROOT, Suite
+import figures
+from run_suites import BLENDERS, Suite
 
 NUMBERS = (*range(1, 21), 31, 32, 33)
 """The acceptance tests of control maps and poses; docs/conventions.md numbers them."""
@@ -59,7 +55,6 @@ def row(lines: Sequence[Line]) -> str:
 
 def main() -> int:
     """Run every suite, print its figures and what is lacking; the exit status."""
-    REPORTS.mkdir(parents=True, exist_ok=True)
     suites = (_BACKEND, *_BLENDERS)
     with ThreadPoolExecutor(max_workers=2) as pool:
         ended = list(pool.map(_run, suites))
@@ -73,35 +68,15 @@ def main() -> int:
     broken = [suite.name for suite, passed, _ in ended if not passed]
     for suite, passed, _ in ended:
         if not passed:
-            print(f"== {suite.name}\n{_log(suite).read_text()}")
+            print(f"== {suite.name}\n{figures.log(suite).read_text()}")
     missed = sum(not line.passed for line in lines)
     print(f"{len(lines) - missed} figures hold, {missed} are missed, {len(lacking)} are lacking", flush=True)
     return 1 if missed or lacking or broken else 0
 
 
 def _run(suite: Suite) -> tuple[Suite, bool, list[Line]]:
-    report = REPORTS / f"{suite.name}.jsonl"
-    report.unlink(missing_ok=True)
-    with _log(suite).open("w") as log:
-        result = subprocess.run(
-            [*suite.command(), f"--accept-report={report}"],
-            cwd=ROOT,
-            env=run_suites.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            timeout=run_suites.SUITE_LIMIT_S,
-        )
-    return suite, result.returncode == 0, list(read(report))
-
-
-def read(report: Path) -> Iterable[Line]:
-    """The figures in a report; none where there is no report."""
-    if not report.exists():
-        return
-    for text in report.read_text().splitlines():
-        entry: dict[str, Any] = json.loads(text)
-        yield Line(**entry)
+    passed, found = figures.measure(suite)
+    return suite, passed, [Line(**entry) for entry in found]
 
 
 def _lacking(lines: Sequence[Line]) -> list[str]:
@@ -117,10 +92,6 @@ def _lacking(lines: Sequence[Line]) -> list[str]:
         for blender in blenders
         if number in IN_BLENDER and (number, blender) not in seen
     ]
-
-
-def _log(suite: Suite) -> Path:
-    return REPORTS / f"{suite.name}.log"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Suite:
     name: str
     environment: str
     paths: tuple[str, ...]  # those that don't exist are left out
+    apart: tuple[str, ...] = ()  # what lies in them and is another suite's
 
     @property
     def report(self) -> Path:
@@ -42,11 +43,21 @@ class Suite:
         """What runs it."""
         paths = [path for path in self.paths if (ROOT / path).is_dir()]
         python = VENVS / self.environment / "bin" / "python"
-        return [str(python), "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={self.report}", *paths]
+        apart = [f"--ignore={path}" for path in self.apart]
+        return [str(python), "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={self.report}", *apart, *paths]
 
 
 UNIT = Suite(name="unit", environment="main", paths=("tests/protocol", "tests/backend/service", "tests/tools"))
-BACKEND = Suite(name="backend", environment="main", paths=("tests/protocol", "tests/backend", "tests/tools"))
+BACKEND = Suite(
+    name="backend",
+    environment="main",
+    paths=("tests/protocol", "tests/backend", "tests/tools"),
+    apart=("tests/backend/parity",),
+)
+PARITY = tuple(
+    Suite(name=f"parity-{part}", environment="main", paths=(f"tests/backend/parity/{part}",))
+    for part in ("pictures", "parts")
+)
 PANEL = Suite(name="panel", environment="main", paths=("tests/qt_panel",))
 BLENDERS = tuple(
     Suite(name=f"addon-{version}", environment=f"bpy-{version}", paths=("tests/addon",))
@@ -56,7 +67,7 @@ DEMO = Suite(name="demo", environment="bpy-5.0", paths=("tests/demo",))
 INSTALLED = Suite(name="installed", environment="main", paths=("tests/installed",))
 WINDOW = Suite(name="window", environment="main", paths=("tests/window",))
 
-TOGETHER = (BACKEND, PANEL, *BLENDERS, DEMO, INSTALLED)  # two at a time
+TOGETHER = (BACKEND, *PARITY, PANEL, *BLENDERS, DEMO, INSTALLED)  # two at a time
 ALONE = (WINDOW,)  # it measures how alive the window stays
 SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE)}
 

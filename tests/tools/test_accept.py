@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import accept
+import figures
 from accept import Line
 
 VERSIONS = ("4.2.23 LTS", "4.5.15 LTS", "5.0.1")
@@ -41,10 +42,10 @@ def test_a_report_is_read(tmp_path):
     report = tmp_path / "report.jsonl"
     entry = {"number": 7, "what": "reprojection", "measured": 0.0007, "threshold": 0.01, "better": "less"}
     report.write_text(json.dumps({**entry, "unit": "px", "blender": "5.0.1", "passed": True}) + "\n")
-    (found,) = accept.read(report)
+    found = Line(**next(iter(figures.read(report))))
     assert "ok    7  reprojection" in accept.row([found])
     assert "<= 0.01" in accept.row([found])
-    assert list(accept.read(tmp_path / "absent.jsonl")) == []
+    assert list(figures.read(tmp_path / "absent.jsonl")) == []
 
 
 def test_a_row_shows_the_worst_of_the_blenders_and_a_miss_whatever_the_others_gave():

@@ -1,4 +1,4 @@
-"""The folders that users have, of every family, made tiny: diffusers checkpoints and ControlNets with random weights."""
+"""The folders that users have, of every family, made tiny: checkpoints and ControlNets with random weights."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,15 @@ from underpaint.backend.worker.models.embedded_tokenizer import END_ID, START_ID
 
 SD2_TEXT_WIDTH = 1024  # by which a Stable Diffusion 2 checkpoint is known
 
-_NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
-_SCHEDULERS: dict[str, Any] = {  # as the well-known checkpoints' own configs have them
-    "sd15": lambda: diffusers.PNDMScheduler(**_NOISE, skip_prk_steps=True, set_alpha_to_one=False),
-    "sd21": lambda: diffusers.DDIMScheduler(
-        **_NOISE, set_alpha_to_one=False, clip_sample=False, prediction_type="v_prediction"
-    ),
-    "sdxl": lambda: diffusers.EulerDiscreteScheduler(**_NOISE, timestep_spacing="leading"),
-    "lcm": lambda: diffusers.LCMScheduler(**_NOISE | {"steps_offset": 0}, set_alpha_to_one=True, clip_sample=False),
+_NOISE = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000,
+    "steps_offset": 1, "clip_sample": False,
+}  # fmt: skip
+_SCHEDULERS: dict[str, dict[str, Any]] = {  # as the well-known checkpoints' own configs have them
+    "sd15": {"_class_name": "PNDMScheduler", **_NOISE, "skip_prk_steps": True, "set_alpha_to_one": False},
+    "sd21": {"_class_name": "DDIMScheduler", **_NOISE, "set_alpha_to_one": False, "prediction_type": "v_prediction"},
+    "sdxl": {"_class_name": "EulerDiscreteScheduler", **_NOISE, "timestep_spacing": "leading"},
+    "lcm": {"_class_name": "LCMScheduler", **_NOISE, "set_alpha_to_one": True, "original_inference_steps": 50},
 }
 
 
@@ -37,8 +38,9 @@ def build(models: Path) -> None:
         unet.save_pretrained(models / name / "unet")
         _vae(family).save_pretrained(models / name / "vae")
         _texts(models / name, family)
-        _SCHEDULERS["lcm" if name == "sd15-lcm" else family]().save_pretrained(models / name / "scheduler")
-        (models / name / "model_index.json").write_text(json.dumps(_index(class_name)))
+        scheduler = _SCHEDULERS["lcm" if name == "sd15-lcm" else family]
+        _write(models / name / "scheduler" / "scheduler_config.json", scheduler)
+        _write(models / name / "model_index.json", _index(class_name, scheduler))
         if "-" not in name:
             for seed, letter in enumerate("abc", 11):
                 tiny_controlnet(unet, seed).save_pretrained(models / f"{name}-{letter}")
@@ -90,14 +92,18 @@ def _lively(encoder: Any) -> Any:
     return encoder
 
 
-def _index(class_name: str) -> dict[str, Any]:
-    """model_index.json, as far as anybody reads it: tools look up the class, diffusers the components too."""
-    xl = "XL" in class_name
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _index(class_name: str, scheduler: dict[str, Any]) -> dict[str, Any]:
+    """model_index.json, with which diffusers' DiffusionPipeline.from_pretrained finds the parts."""
     encoders: dict[str, Any] = {
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
     }
-    if xl:
+    if "XL" in class_name:
         encoders |= {
             "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
             "tokenizer_2": ["transformers", "CLIPTokenizer"],
@@ -111,5 +117,5 @@ def _index(class_name: str) -> dict[str, Any]:
         **encoders,
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
-        "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+        "scheduler": ["diffusers", scheduler["_class_name"]],
     }

@@ -6,8 +6,9 @@ calls stock nets one by one, and adds up what they say.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,9 @@ import torch
 import transformers
 from diffusers.models.controlnets.multicontrolnet_union import MultiControlNetUnionModel
 from parity_jobs import Job, Net
+from parity_spying import OnStep, float64_arithmetic, recorded_decoding, spied
 from PIL import Image
-from underpaint.backend.worker.sampling.schedulers import make_scheduler
-
-OnStep = Callable[["Spied"], None]
+from underpaint.backend.worker.sampling.schedulers import make_scheduler, step_options
 
 _TEXT_CLASSES = {
     "text_encoder": transformers.CLIPTextModel,
@@ -35,28 +35,6 @@ class Painted:
 
     latents: torch.Tensor  # (pictures, 4, height / 8, width / 8), as the VAE is given them
     pictures: np.ndarray  # (pictures, height, width, 3) uint8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spied:
-    """One evaluation of the stock models, as it ended."""
-
-    index: int
-    total: int
-    timestep: torch.Tensor
-    sample: torch.Tensor  # (pictures, 4, h, w), scaled for the model
-    extra: torch.Tensor | None  # (pictures, 5, h, w) of an inpainting UNet
-    prediction: torch.Tensor  # guided
-    timesteps: tuple[float, ...]
-
-
-@dataclass
-class Checkpoint:
-    """A checkpoint's parts in one precision."""
-
-    folder: Path
-    parts: dict[str, Any] = field(default_factory=dict)
-    nets: dict[str, Any] = field(default_factory=dict)
 
 
 class Stock:
@@ -101,21 +79,24 @@ class Stock:
             self._painted[job] = self.paint(job)
         return self._painted[job]
 
-    def paint(self, job: Job, *, by_hand: bool = False, on_step: OnStep | None = None) -> Painted:
+    def paint(
+        self,
+        job: Job,
+        *,
+        by_hand: bool = False,
+        on_step: OnStep | None = None,
+        prompts: Sequence[str] = (),
+    ) -> Painted:
         """Run the pipeline; pictures that are painted one by one are runs of their own, as a user would make them."""
-        if job.batch >= job.pictures:
-            groups = [tuple(zip(job.prompts, job.seeds, strict=True))]
-        else:
-            groups = [((prompt, seed),) for prompt, seed in zip(job.prompts, job.seeds, strict=True)]
+        pairs = tuple(zip(prompts or job.prompts, job.seeds, strict=True))
+        groups = [pairs] if job.batch >= job.pictures else [(pair,) for pair in pairs]
         runs = [self._run(job, group, by_hand, on_step) for group in groups]
         return Painted(
             latents=torch.cat([run.latents for run in runs]), pictures=np.concatenate([run.pictures for run in runs])
         )
 
     @torch.inference_mode()
-    def _run(
-        self, job: Job, pictures: Sequence[tuple[str, int]], by_hand: bool, on_step: OnStep | None
-    ) -> Painted:
+    def _run(self, job: Job, pictures: Sequence[tuple[str, int]], by_hand: bool, on_step: OnStep | None) -> Painted:
         scheduler = scheduler_for(job, self.models)
         pipeline = self.pipeline(job, scheduler, by_hand=by_hand)
         decoded: list[torch.Tensor] = []
@@ -144,6 +125,8 @@ class Stock:
             parts["controlnet"] = self._controlnet(job, by_hand)
         pipeline = getattr(diffusers, _pipeline_name(job, union))(**parts)
         pipeline.set_progress_bar_config(disable=True)
+        if isinstance(parts.get("controlnet"), ByHand):
+            pipeline.controlnet.pipeline = pipeline
         return pipeline
 
     def _controlnet(self, job: Job, by_hand: bool) -> Any:
@@ -163,6 +146,7 @@ class Stock:
             "negative_prompt": [job.negative] * count if job.negative else None,
             "num_inference_steps": job.steps,
             "guidance_scale": job.guidance,
+            **step_options(job.scheduler),
             "generator": [torch.Generator().manual_seed(seed) for _, seed in pictures],
             "width": job.size[0],
             "height": job.size[1],
@@ -172,7 +156,7 @@ class Stock:
             arguments |= {"image": [Image.fromarray(image)] * count, "strength": job.strength}
             if job.task == "inpaint":
                 arguments["mask_image"] = Image.fromarray(mask)
-            elif not (job.nets and not isinstance(pipeline, _SIZED)):
+            elif not job.nets:  # as large as the image
                 del arguments["width"], arguments["height"]
         if job.nets:
             arguments |= self._control_arguments(job, pipeline)
@@ -211,6 +195,8 @@ def is_stock(job: Job) -> bool:
     if not unions:
         return True
     several_in_one = len({net.folder for net in nets}) == 1 and len(nets) > 1
+    if job.checkpoint.endswith("inpaint"):
+        return False  # diffusers' pipeline takes a UNet of 9 channels for none
     if len(unions) < len(nets) or (several_in_one and any(net.window != (0, 1) for net in nets)):
         return False
     if not several_in_one and len({net.folder for net in nets}) < len(nets):
@@ -227,9 +213,6 @@ def _pipeline_name(job: Job, union: bool) -> str:
     return prefix + middle + {"text": "", "image": "Img2Img", "inpaint": "Inpaint"}[job.task] + "Pipeline"
 
 
-_SIZED = (diffusers.StableDiffusionImg2ImgPipeline, diffusers.StableDiffusionXLImg2ImgPipeline)  # by their image
-
-
 class ByHand(diffusers.MultiControlNetModel):
     """Stock nets called one by one with weights of their own for each step."""
 
@@ -238,13 +221,17 @@ class ByHand(diffusers.MultiControlNetModel):
         self.nets = [SimpleNamespace(config=SimpleNamespace(global_pool_conditions=False)) for _ in nets]
         self.stock = list(nets)
         self.controls = tuple(controls)
-        self.total = 0  # evaluations; the pipeline knows when it runs
+        self.pipeline: Any = None  # whose steps these are
         self.calls = 0
         self._dtype = dtype
 
     @property
     def dtype(self) -> torch.dtype:
         return self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
 
     def forward(
         self,
@@ -259,11 +246,11 @@ class ByHand(diffusers.MultiControlNetModel):
         """The sum of the nets' residuals; of a net in guess mode, and of one that pools, for the second half alone."""
         index, self.calls = self.calls, self.calls + 1
         weights = [
-            scale * curve_factor(net.curve, index, self.total)
+            scale * curve_factor(net.curve, index, self.pipeline.num_timesteps)
             for scale, net in zip(conditioning_scale, self.controls, strict=True)
         ]
         rows = sample.shape[0]
-        guided = self.guided
+        guided = self.pipeline.do_classifier_free_guidance
         found: list[Any] = []
         done: set[int] = set()
         for number, (net, control) in enumerate(zip(self.stock, self.controls, strict=True)):
@@ -348,123 +335,5 @@ def start_mask(size: tuple[int, int]) -> np.ndarray:
 
 def scheduler_for(job: Job, models: Path) -> Any:
     """The stock scheduler of a job, with the checkpoint's own config."""
-    import json
-
     config = json.loads((models / job.checkpoint / "scheduler" / "scheduler_config.json").read_text())
     return make_scheduler(job.scheduler, config, job.sigmas)
-
-
-# ------------------------------------------------------------------------------------------------ looking in
-
-
-@contextlib.contextmanager
-def recorded_decoding(latents: list[torch.Tensor]) -> Iterator[None]:
-    """Keep what VAEs are given to decode."""
-    decode = diffusers.AutoencoderKL.decode
-
-    def recording(self: Any, z: torch.Tensor, *arguments: Any, **named: Any) -> Any:
-        latents.append(z.detach().clone())
-        return decode(self, z, *arguments, **named)
-
-    diffusers.AutoencoderKL.decode = recording
-    try:
-        yield
-    finally:
-        diffusers.AutoencoderKL.decode = decode
-
-
-@contextlib.contextmanager
-def spied(pipeline: Any, on_step: OnStep) -> Iterator[None]:
-    """Have `on_step` see each of the stock models' evaluations: what went in, and the guided prediction."""
-    scheduler, unet = pipeline.scheduler, pipeline.unet
-    step, forward = scheduler.step, unet.forward
-    given: list[torch.Tensor] = []
-    index = 0
-
-    def seen_forward(sample: torch.Tensor, *arguments: Any, **named: Any) -> Any:
-        given.append(sample)
-        return forward(sample, *arguments, **named)
-
-    def seen_step(prediction: torch.Tensor, timestep: Any, latents: torch.Tensor, *arguments: Any, **named: Any) -> Any:
-        nonlocal index
-        (rows,) = given
-        given.clear()
-        count = latents.shape[0]
-        timesteps = pipeline_timesteps(pipeline)
-        on_step(
-            Spied(
-                index=index,
-                total=len(timesteps),
-                timestep=timestep,
-                sample=rows[:count, :4],
-                extra=rows[:count, 4:] if rows.shape[1] > 4 else None,
-                prediction=prediction,
-                timesteps=timesteps,
-            )
-        )
-        index += 1
-        return step(prediction, timestep, latents, *arguments, **named)
-
-    scheduler.step, unet.forward = seen_step, seen_forward
-    try:
-        yield
-    finally:
-        del scheduler.step, unet.forward
-
-
-def pipeline_timesteps(pipeline: Any) -> tuple[float, ...]:
-    """Those that the pipeline goes through: the last of the scheduler's, where strength cuts off the head."""
-    return tuple(float(value) for value in pipeline.scheduler.timesteps[-pipeline.num_timesteps :])
-
-
-# ------------------------------------------------------------------------------------------------ in float64
-
-
-class _Float64Torch:
-    """torch for a scheduler's module, with float64 where it says float32."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-
-@contextlib.contextmanager
-def float64_arithmetic(scheduler: Any) -> Iterator[None]:
-    """Have a stock scheduler compute in float64, from the numbers that it has in float32, and with the same noise."""
-    import sys
-
-    module = sys.modules[type(scheduler).__module__]
-    set_timesteps, randn = scheduler.set_timesteps, torch.randn
-
-    def widen(*arguments: Any, **named: Any) -> None:
-        set_timesteps(*arguments, **named)
-        for name, value in vars(scheduler).items():
-            if isinstance(value, torch.Tensor) and value.dtype == torch.float32 and name != "timesteps":
-                setattr(scheduler, name, value.double())
-
-    def same_noise(*shape: Any, dtype: torch.dtype | None = None, **named: Any) -> torch.Tensor:
-        if dtype == torch.float64:
-            return randn(*shape, dtype=torch.float32, **named).double()
-        return randn(*shape, dtype=dtype, **named)
-
-    def narrow_while_made(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            module.torch = _Float64Torch()
-            try:
-                return function(*arguments, **named)
-            finally:
-                module.torch = torch
-
-        return call
-
-    names = [name for name in ("step", "add_noise", "scale_model_input") if hasattr(scheduler, name)]
-    for name in names:
-        setattr(scheduler, name, narrow_while_made(getattr(scheduler, name)))
-    scheduler.set_timesteps, torch.randn = widen, same_noise
-    try:
-        yield
-    finally:
-        torch.randn = randn
-        for name in (*names, "set_timesteps"):
-            delattr(scheduler, name)
