@@ -21,7 +21,7 @@ from ..protocol.events import Event, PreviewReady, Progress
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind
-from . import beauty, colour, identity, main_thread, passes, png
+from . import beauty, colour, identity, main_thread, passes, plans, png
 from . import camera as cameras
 from . import capture as captures
 from .generation import Outcome, Settings, generate
@@ -200,6 +200,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         settings = self._settings
         assert settings is not None
         transparent = scene.render.film_transparent
+        plan_key = plans.key(scene)
         exact = colour.shows_exactly(scene)
         raw, capture = self._see(depsgraph, settings.people)
         shown = raw.result()
@@ -230,7 +231,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             timings = last_timings
             packed = png.encoded(outcome.picture)  # here, as the main thread has the interface to draw
             main_thread.post(lambda: _keep(outcome, timings, packed))
-        main_thread.post(lambda: _remember(capture.left_out, outcome))
+        main_thread.post(lambda: _remember(capture.left_out, outcome, plan_key))
         self._done(settings, outcome, capture.left_out, exact=exact)
 
     def _done(self, settings: Settings, outcome: Outcome, strangers: tuple[str, ...], *, exact: bool) -> None:
@@ -287,8 +288,8 @@ def _keep(outcome: Outcome, timings: tuple[Timing, ...], packed: bytes) -> None:
     images.keep(outcome, timings=timings, packed=[packed])
 
 
-def _remember(strangers: tuple[str, ...], outcome: Outcome) -> None:
-    state.left_out, state.plan, state.notes = strangers, outcome.plan, outcome.notes
+def _remember(strangers: tuple[str, ...], outcome: Outcome, plan_key: tuple[object, ...]) -> None:
+    state.left_out, state.plan, state.plan_key, state.notes = strangers, outcome.plan, plan_key, outcome.notes
 
 
 def _with_outcome(raw: RawPasses, outcome: Outcome | None, *, transparent: bool) -> dict[str, Float32Array]:

@@ -15,6 +15,7 @@ class JobState:
     left_out: tuple[str, ...] = ()  # armatures that the newest picture's pose is without, as nobody knows their bones
     notes: tuple[str, ...] = ()  # what the backend had to say of the newest picture: that memory ran out
     plan: str = ""  # where the newest picture was painted and how, or would be
+    plan_key: tuple[object, ...] = ()  # what it depends on, see `plans.key`
     plan_error: str = ""  # why there is no plan
     checking: bool = False  # a plan has been asked for
     armature: str = ""  # the object whose bones are not known, where that is the error

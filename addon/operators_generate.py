@@ -7,7 +7,7 @@ import bpy
 
 from ..protocol.errors import JobCancelled, UnderpaintError, UnmappedRig
 from ..protocol.jobs import Phase, Timing
-from . import backend_state, images, words
+from . import backend_state, images, plans, words
 from .background_job import Advanced, BackgroundJob, Done, Failed, Message, OnDevice, Preview
 from .job_state import state
 from .live_image import LiveImage
@@ -46,6 +46,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
             return self._refuse(error)
         context.window_manager.underpaint.result_name = result.image.name
         state.left_out, state.plan, state.notes = result.left_out, result.plan, result.notes
+        state.plan_key = plans.key(context.scene)
         self._warn()
         return {"FINISHED"}
 
@@ -60,6 +61,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         except UnderpaintError as error:
             return self._refuse(error)
         state.left_out = seen.left_out
+        self._plan_key = plans.key(context.scene)
         self._live = LiveImage(seen.extent)
         self._texts: set[str] = set()  # workspaces whose status bar is ours
         self._job = BackgroundJob(settings, seen)
@@ -119,7 +121,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         outcome = done.outcome
         made = images.keep(outcome, packed=done.packed)
         image = made[0]
-        state.plan, state.notes = outcome.plan, outcome.notes
+        state.plan, state.plan_key, state.notes = outcome.plan, self._plan_key, outcome.notes
         context.window_manager.underpaint.result_name = image.name
         self._end(context, image)
         shown = images.show(image, context)

@@ -130,6 +130,7 @@ class UNDERPAINT_OT_check_memory(bpy.types.Operator):
         return True
 
     def execute(self, context: Any) -> set[str]:
+        self._key = plans.key(context.scene)
         try:
             settings, extent = self._asked(context)
             with client.ensure_running() as connection:
@@ -139,6 +140,7 @@ class UNDERPAINT_OT_check_memory(bpy.types.Operator):
         return self._tell(plan)
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
+        self._key = plans.key(context.scene)
         try:
             self._job = PlanJob(*self._asked(context))
         except UnderpaintError as error:
@@ -178,7 +180,7 @@ class UNDERPAINT_OT_check_memory(bpy.types.Operator):
         backend_state.redraw()
 
     def _tell(self, plan: str) -> set[str]:
-        state.plan, state.plan_error = plan, ""
+        state.plan, state.plan_key, state.plan_error = plan, self._key, ""
         self.report({"INFO"}, plan)
         return {"FINISHED"}
 

@@ -11,7 +11,9 @@ from ..protocol.events import Event
 from ..protocol.geometry import Extent
 from ..protocol.request import PlanRequest, Start
 from ..protocol.sources import ReadyMap
+from . import camera as cameras
 from . import controls as rows
+from . import machine
 from .generation import Settings, of_job, picture_request
 
 _BLANK = np.zeros((8, 8, 3), np.uint8)
@@ -22,6 +24,15 @@ def for_scene(settings: Settings, scene: Any) -> Settings:
     if settings.default_controls and not any(thing.type == "ARMATURE" for thing in scene.objects):
         return settings.for_people(0)
     return settings
+
+
+def key(scene: Any) -> tuple[object, ...]:
+    """What a plan depends on, to see whether it is still one of these settings; quick, as panels draw it."""
+    group = scene.underpaint
+    controls = tuple((item.kind, item.controlnet) for item in group.controls if item.enabled)
+    batch = min(group.batch_size, group.pictures)
+    own = (group.checkpoint, len(group.controls), controls, batch, group.start.source)
+    return (*own, cameras.frame(scene), machine.precision(), machine.memory_budget_gb())
 
 
 def ask(

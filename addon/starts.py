@@ -25,10 +25,14 @@ class StartSettings:
     mask_blur_px: float = 0.0
 
     @property
+    def masked(self) -> bool:
+        """Whether a part alone is painted anew."""
+        return any(part is not None for part in (self.mask, self.mask_objects, self.mask_materials))
+
+    @property
     def wants(self) -> Wants:
         """What the capture has to hold, beside depth and normals."""
-        masked = self.mask_objects is not None or self.mask_materials is not None
-        return Wants(ids=masked, beauty=self.image is None)
+        return Wants(ids=self.masked and self.mask is None, beauty=self.image is None)
 
 
 def from_scene(scene: Any, layer: Any = None) -> StartSettings | None:
@@ -70,8 +74,8 @@ def start(settings: StartSettings, capture: Capture, upload: Callable[[AnyArray]
     image = capture.beauty if settings.image is None else settings.image
     assert image is not None, "the capture was made without the render that this start wants"
     mask = None
-    chosen = Mask(values=settings.mask, objects=settings.mask_objects, materials=settings.mask_materials)
-    if chosen != Mask():
+    if settings.masked:
+        chosen = Mask(values=settings.mask, objects=settings.mask_objects, materials=settings.mask_materials)
         values = chosen.over(capture, image.shape[:2])
         if not values.any():
             seen = "the mask is black" if chosen.values is not None else "the camera sees nothing of what is masked"

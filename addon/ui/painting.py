@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .. import curves, starts
+from .. import curves, plans, starts
 from ..job_state import state as job
 from .text import paragraph
 
@@ -82,7 +82,9 @@ def memory(layout: Any, context: Any) -> None:
     if job.plan_error:
         paragraph(layout.box(), context, job.plan_error, icon="ERROR")
     elif job.plan:
-        paragraph(layout, context, job.plan, icon="INFO")
+        column = layout.column()
+        column.active = job.plan_key == plans.key(context.scene)  # else it is one of other settings
+        paragraph(column, context, job.plan, icon="INFO")
 
 
 def notes(layout: Any, context: Any) -> None:
