@@ -14,7 +14,8 @@ from ..protocol import arrays
 from ..protocol.arrays import AnyArray, ArrayRef
 from ..protocol.errors import BlobMissing, DiskFull, InvalidArray
 
-_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
+DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
+"""What the system says where a disk, or a user's share of it, is full."""
 _INCOMING = ".incoming-"
 
 
@@ -184,6 +185,6 @@ def _disk_full_named(folder: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        if error.errno in DISK_FULL:
             raise DiskFull(path=folder) from error
         raise

@@ -16,7 +16,7 @@
     |  |- ModelMissing, ModelBroken, ModelMismatch, ControlNetNotChosen, DetectorMissing
     |- JobError            the job ended otherwise than in success
        |- JobUnknown, JobConflict, JobNotQueued, JobCancelled, JobInterrupted, OutOfMemory,
-          DoesNotFit, DiskFull, BlobMissing, WorkerFailed
+          DoesNotFit, DiskFull, QueueLocked, BlobMissing, WorkerFailed
 
 Codes and details cross the wire as `ErrorInfo`; the sentence is made where a person reads it, by
 `str(error)`. A sentence says what is wrong and what to do next.
@@ -149,7 +149,7 @@ class BrokenCamera(SceneError):
 class BeautyNeedsWholeFrame(SceneError):
     code = "beauty_needs_whole_frame"
     sentence = (
-        "A control made from the rendered scene needs the whole frame. "
+        "A control or start made from the rendered scene needs the whole frame. "
         "Switch off Render Region in Output > Format, or press Generate, which leaves regions out."
     )
 
@@ -165,7 +165,7 @@ class NothingInView(SceneError):
 class BeautyNeedsPersistentData(SceneError):
     code = "beauty_needs_persistent_data"
     sentence = (
-        "A control made from the rendered scene needs Persistent Data when Blender runs without a window. "
+        "A control or start made from the rendered scene needs Persistent Data when Blender runs without a window. "
         "Switch it on in Render > Performance > Final Render, or call underpaint.generate(), which does without."
     )
 
@@ -371,6 +371,11 @@ class DoesNotFit(JobError):
 class DiskFull(JobError):
     code = "disk_full"
     sentence = "The disk that holds {path} is full. Free some space, then render again."
+
+
+class QueueLocked(JobError):
+    code = "queue_locked"
+    sentence = "Another program has the queue {path} locked. Close it, then try again; no job is lost."
 
 
 class BlobMissing(JobError):

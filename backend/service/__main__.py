@@ -22,11 +22,12 @@ from ...protocol.client import endpoint
 from ...protocol.client.endpoint import Endpoint
 from ...protocol.client.file_lock import FileLock
 from ...protocol.client.home import Home, default_home
-from ...protocol.errors import BackendUnreachable, DiskFull
+from ...protocol.errors import BackendUnreachable, DiskFull, QueueLocked
 from ..blobstore import BlobStore
 from .app import Activity, Parts, build
 from .database import Database, UnusableDatabase
 from .hub import Hub
+from .recovery import close_queue, keep_copy, open_queue
 from .retention import Keep, keep_tidy
 from .supervisor import Limits, Supervisor
 
@@ -50,17 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with lock:
         _log_to(home)
         try:
-            database = Database(home.database)
-        except (UnusableDatabase, DiskFull) as error:
+            database = open_queue(home)
+        except (UnusableDatabase, DiskFull, QueueLocked) as error:
             sys.stderr.write(f"{error}\n")
             return 1
         try:
             _serve(home, lock, database, options)
-        except Exception:
+        except BaseException:
             log.exception("the service fell")
+            database.close()  # and the next one looks whether the queue is whole
             raise
-        finally:
-            database.close()
+        close_queue(home, database)
     return 0
 
 
@@ -163,6 +164,7 @@ class _Server(uvicorn.Server):
         self._tasks = [
             asyncio.create_task(parts.supervisor.run()),
             asyncio.create_task(keep_tidy(parts.database, parts.blobs, self._keep)),
+            asyncio.create_task(keep_copy(self._home, parts.database)),
         ]
         self._parts.activity.last_call = time.monotonic()
         endpoint.publish(self._home, self._where, self._token)
@@ -173,6 +175,8 @@ class _Server(uvicorn.Server):
         for task in self._tasks:
             if task.done():
                 task.result()  # raises what made it fall: a service without it would only pretend
+        if self._parts.activity.damage is not None:
+            raise self._parts.activity.damage
         if counter % 10 == 0:
             self._stay_or_leave()
         return await super().on_tick(counter)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...protocol import arrays, wire
 from ...protocol.checks import check, references
 from ...protocol.errors import (
+    BackendUnreachable,
     BlobMissing,
     DiskFull,
     InvalidArray,
@@ -22,6 +23,7 @@ from ...protocol.errors import (
     JobConflict,
     JobNotQueued,
     JobUnknown,
+    QueueLocked,
     RequestError,
     UnderpaintError,
 )
@@ -29,7 +31,7 @@ from ...protocol.events import Alive, Event
 from ...protocol.jobs import JobSubmission, Move, is_job_id
 from ...protocol.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 from ..blobstore import BlobStore, Incoming
-from .database import Database
+from .database import DamagedDatabase, Database
 from .guard import refusal
 from .hub import Hub
 from .openapi import document
@@ -47,14 +49,16 @@ _STATUS: dict[type[UnderpaintError], int] = {
     JobConflict: 409,
     JobNotQueued: 409,
     DiskFull: 507,
+    QueueLocked: 503,
 }
 
 
 @dataclass(kw_only=True)
 class Activity:
-    """Whether anybody still needs the service."""
+    """Whether anybody still needs the service, and whether it can go on."""
 
     last_call: float = field(default_factory=time.monotonic)
+    damage: DamagedDatabase | None = None  # the next service mends it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,7 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
         ],
         exception_handlers={
             UnderpaintError: _answer_error,
+            DamagedDatabase: routes.answer_damage,
             HTTPException: _answer_http,
             ClientDisconnect: _answer_gone,
         },
@@ -197,6 +202,12 @@ class _Routes:
     async def shutdown(self, request: Request) -> Response:
         self._parts.stop()
         return Response(status_code=202)
+
+    async def answer_damage(self, request: Request, error: Exception) -> Response:
+        """Have the service fall, whose next start restores the queue; the client looks for that one."""
+        assert isinstance(error, DamagedDatabase)
+        self._parts.activity.damage = error
+        return _error(503, BackendUnreachable(reason=str(error)))
 
     async def _lines(self, since: int) -> AsyncIterator[str]:
         """The events as lines: first what was missed, then what happens."""

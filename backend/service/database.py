@@ -4,24 +4,37 @@ Every change of state is one `UPDATE ... WHERE state IN (...)` decided by its ro
 row in `changes`: that row's number is the revision, and clients that lost the connection read on from it.
 """
 
+import os
 import sqlite3
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...protocol import wire
 from ...protocol.arrays import ArrayRef
 from ...protocol.checks import references
-from ...protocol.errors import DiskFull, ErrorInfo, JobConflict, JobInterrupted, JobNotQueued, JobUnknown, WorkerFailed
+from ...protocol.errors import (
+    DiskFull,
+    ErrorInfo,
+    JobConflict,
+    JobInterrupted,
+    JobNotQueued,
+    JobUnknown,
+    QueueLocked,
+    WorkerFailed,
+)
 from ...protocol.events import JobChanged
 from ...protocol.jobs import Job, JobPage, JobResult, JobState, JobSubmission, Move, Priority
 from ...protocol.request import Request
+from ..blobstore import DISK_FULL
 from . import lifecycle
+from .journal import Journal
+from .lifecycle import Loss, Transition
 from .schema import MIGRATIONS
 
-_IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 778, 4874, 1034  # extended codes that sqlite3 has no names for
+_IOERR_SHORT_READ, _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 522, 778, 4874, 1034  # sqlite3 has no names for them
+_PATIENCE_S = 0.3  # with another program that has the file locked; nobody is answered in the meantime
 _JOB = (
     "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result,"
     " transient, priority, place"
@@ -34,39 +47,26 @@ _LAST = (
 
 
 class UnusableDatabase(Exception):
-    """The file is damaged, or was written by a newer version of this program."""
+    """The file was written by a newer version of this program."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Transition:
-    """A job's change of state."""
-
-    job_id: str
-    to: JobState
-    at: float  # Unix seconds
-    error: ErrorInfo | None = None
-    result: JobResult | None = None
-    worker_died: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loss:
-    """What the queue knows of a running job, for the decision what becomes of it."""
-
-    attempts: int
-    worker_deaths: int
-    retry: bool
-    cancel_requested: bool
+class DamagedDatabase(UnusableDatabase):
+    """The file is no queue, or no whole one."""
 
 
 class Database:
     """Owns the connection; to be used from one thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises UnusableDatabase, DiskFull."""
+    def __init__(self, path: Path, journal: Journal | None = None) -> None:
+        """Open or make the file; what happens is told to the journal as well.
+
+        Raises UnusableDatabase, DamagedDatabase where that shows at once, DiskFull, QueueLocked.
+        """
         self._path = path
-        with self._disk_full_named():
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        self.journal = journal
+        """What is told of every change, where one is kept."""
+        with self._trouble_named():
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE_S)
             self._db.row_factory = sqlite3.Row
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
@@ -74,13 +74,6 @@ class Database:
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute("PRAGMA foreign_keys = ON")
                 self._migrate()
-            except sqlite3.DatabaseError as error:
-                self._db.close()
-                if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                    raise UnusableDatabase(
-                        f"The queue {path} is damaged ({error}). Move the file away to begin with an empty one."
-                    ) from error
-                raise
             except BaseException:
                 self._db.close()
                 raise
@@ -89,10 +82,16 @@ class Database:
         """Close the file."""
         self._db.close()
 
+    def check(self) -> None:
+        """Read the whole file. Raises DamagedDatabase."""
+        found = self._rows("PRAGMA quick_check(1)")[0]["quick_check"]
+        if found != "ok":
+            raise DamagedDatabase(f"The queue {self._path} is damaged ({found}).")
+
     # ---- changes
 
     def submit(self, job_id: str, submission: JobSubmission, at: float) -> tuple[Job, bool]:
-        """Queue a job; the job and whether it is new. Raises JobConflict, DiskFull."""
+        """Queue a job; the job and whether it is new. Raises JobConflict, DiskFull, QueueLocked."""
         with self._transaction():
             found = self._db.execute(f"SELECT {_JOB}, retry_interrupted FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if found is None:
@@ -114,6 +113,8 @@ class Database:
                 )
                 self._use(job_id, references(submission.request))
                 self._record(job_id)
+                if self.journal is not None:
+                    self.journal.submitted(job_id, submission, at)
         if found is None:
             return self.job(job_id), True
         job = _job(found)
@@ -127,7 +128,8 @@ class Database:
         return job, False
 
     def transition(self, change: Transition) -> Job | None:
-        """Change a job's state; None when it isn't in a state from which that is possible. Raises DiskFull.
+        """Change a job's state; None when it isn't in a state from which that is possible. Raises DiskFull,
+        QueueLocked.
 
         The one place where a job that exists enters another state.
         """
@@ -156,10 +158,12 @@ class Database:
             if change.result is not None:
                 self._use(change.job_id, (*change.result.images, *change.result.control_maps))
             self._record(change.job_id)
+            if self.journal is not None:
+                self.journal.changed(change)
         return self.job(change.job_id)
 
     def move(self, job_id: str, move: Move) -> Job:
-        """Give a queued job another place. Raises JobUnknown, JobNotQueued (of either job), DiskFull."""
+        """Give a queued job another place. Raises JobUnknown, JobNotQueued (of either job), DiskFull, QueueLocked."""
         with self._transaction():
             job = self._waiting(job_id)
             if move.before:
@@ -177,7 +181,7 @@ class Database:
         return self.job(job_id)
 
     def request_cancel(self, job_id: str) -> Job:
-        """Remember that a job's end was asked for, once and for all. Raises JobUnknown, DiskFull."""
+        """Remember that a job's end was asked for, once and for all. Raises JobUnknown, DiskFull, QueueLocked."""
         with self._transaction():
             self._db.execute(
                 "UPDATE jobs SET cancel_requested = 1 WHERE id = ? AND state IN ('queued', 'running')", (job_id,)
@@ -185,7 +189,10 @@ class Database:
         return self.job(job_id)
 
     def lose(self, job_id: str, at: float, *, worker_died: bool, reason: str, log: Path) -> Job | None:
-        """Decide what becomes of a running job whose worker or service is gone, and record it. Raises DiskFull."""
+        """Decide what becomes of a running job whose worker or service is gone, and record it.
+
+        Raises DiskFull, QueueLocked.
+        """
         loss = self.loss(job_id)
         to = lifecycle.after_loss(
             attempts=loss.attempts,
@@ -219,45 +226,46 @@ class Database:
 
     def uses(self, sha256: str) -> bool:
         """Whether a job speaks of a blob."""
-        return self._db.execute("SELECT 1 FROM uses WHERE sha256 = ? LIMIT 1", (sha256,)).fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM uses WHERE sha256 = ? LIMIT 1", (sha256,)))
 
     def job(self, job_id: str) -> Job:
         """A job as it is now. Raises JobUnknown."""
-        row = self._db.execute(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
+        rows = self._rows(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,))
+        if not rows:
             raise JobUnknown(job_id=job_id)
-        return _job(row)
+        return _job(rows[0])
 
     def jobs(self, before: int | None, limit: int) -> JobPage:
         """A page of jobs, newest first, without the transient ones."""
-        rows = self._db.execute(
+        rows = self._rows(
             f"SELECT number, {_JOB} FROM jobs WHERE number < ? AND NOT transient ORDER BY number DESC LIMIT ?",
             (before if before is not None else 2**62, limit + 1),
-        ).fetchall()
+        )
         page = rows[:limit]
         more = len(rows) > limit
         return JobPage(jobs=tuple(_job(row) for row in page), next_before=page[-1]["number"] if more else None)
 
     def next_queued(self, *, transient: bool | None = None) -> Job | None:
         """The job whose turn it is; of all, of the transient ones, or of the others."""
-        row = self._db.execute(
+        rows = self._rows(
             f"SELECT {_JOB} FROM jobs WHERE state = 'queued' AND transient IN (?, ?)"
             " ORDER BY transient DESC, priority DESC, place, number LIMIT 1",
             (transient is not False, transient is True),
-        ).fetchone()
-        return None if row is None else _job(row)
+        )
+        return _job(rows[0]) if rows else None
 
     def running(self) -> list[str]:
         """Ids of the jobs that are running, or were when the last service died."""
-        return [row["id"] for row in self._db.execute("SELECT id FROM jobs WHERE state = 'running' ORDER BY number")]
+        return [row["id"] for row in self._rows("SELECT id FROM jobs WHERE state = 'running' ORDER BY number")]
 
     def loss(self, job_id: str) -> Loss:
         """What decides over a job that lost its worker."""
-        row = self._db.execute(
+        rows = self._rows(
             "SELECT attempts, worker_deaths, retry_interrupted, cancel_requested FROM jobs WHERE id = ?", (job_id,)
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             raise JobUnknown(job_id=job_id)
+        row = rows[0]
         return Loss(
             attempts=row["attempts"],
             worker_deaths=row["worker_deaths"],
@@ -268,17 +276,17 @@ class Database:
     def revision(self) -> int:
         """The newest change's number; 0 when nothing has happened yet."""
         # The counter, and not the newest row: that may have been forgotten with its job.
-        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
-        return 0 if row is None else int(row["seq"])
+        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
+        return int(rows[0]["seq"]) if rows else 0
 
     def changes(self, since: int, limit: int = 100) -> list[JobChanged]:
         """The changes after revision `since`, oldest first, each with the job as it was then."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT id, client, request, created_at, c.state, c.revision, c.started_at, c.ended_at, c.attempts,"
             " c.error, c.result, transient, priority, place FROM changes c JOIN jobs USING (number)"
             " WHERE c.revision > ? ORDER BY c.revision LIMIT ?",
             (since, limit),
-        ).fetchall()
+        )
         return [JobChanged(revision=row["revision"], job=_job(row)) for row in rows]
 
     # ---- inside
@@ -345,7 +353,7 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Generator[None, None, None]:
-        with self._disk_full_named():
+        with self._trouble_named():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -354,14 +362,44 @@ class Database:
                 if self._db.in_transaction:  # an error, or a change that turned out impossible
                     self._db.execute("ROLLBACK")
 
+    def _rows(self, sql: str, parameters: Any = ()) -> list[Any]:
+        with self._trouble_named():
+            return self._db.execute(sql, parameters).fetchall()
+
     @contextmanager
-    def _disk_full_named(self) -> Generator[None, None, None]:
+    def _trouble_named(self) -> Generator[None, None, None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC):
+        except sqlite3.DatabaseError as error:
+            code = error.sqlite_errorcode
+            if code in (sqlite3.SQLITE_FULL, _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC):
+                raise DiskFull(path=self._path.parent) from error
+            if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise QueueLocked(path=self._path) from error
+            if code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or code == _IOERR_SHORT_READ:
+                raise DamagedDatabase(f"The queue {self._path} is damaged ({error}).") from error
+            raise
+        except OSError as error:
+            if error.errno in DISK_FULL:
                 raise DiskFull(path=self._path.parent) from error
             raise
+
+
+def copy(source: Path, target: Path) -> None:
+    """A whole copy of a queue that is in use, durably at its place or not at all. For any thread.
+
+    Raises sqlite3.Error, OSError.
+    """
+    aside = target.with_name(f"{target.name}.new")
+    aside.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(aside)) as writing:
+            reading.backup(writing)
+        with aside.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _job(row: Any) -> Job:

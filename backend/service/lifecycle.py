@@ -1,6 +1,9 @@
 """What may become of a job, as pure rules; the database enforces them and the supervisor asks them."""
 
-from ...protocol.jobs import JobState
+from dataclasses import dataclass
+
+from ...protocol.errors import ErrorInfo
+from ...protocol.jobs import JobResult, JobState
 
 MAX_WORKER_DEATHS = 2  # a job that killed this many workers is not tried again
 MAX_ATTEMPTS_UNATTENDED = 2  # the first, and one more after an interruption
@@ -17,6 +20,28 @@ FROM: dict[JobState, tuple[JobState, ...]] = {
 
 UNLESS_CANCELLED = (JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)
 """States that a job does not enter any more once its end was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """A job's change of state."""
+
+    job_id: str
+    to: JobState
+    at: float  # Unix seconds
+    error: ErrorInfo | None = None
+    result: JobResult | None = None
+    worker_died: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What the queue knows of a running job, for the decision what becomes of it."""
+
+    attempts: int
+    worker_deaths: int
+    retry: bool
+    cancel_requested: bool
 
 
 def after_loss(*, attempts: int, worker_deaths: int, retry: bool, cancel_requested: bool) -> JobState:

@@ -35,6 +35,7 @@ _ERRORS = {
     413: "the body is larger than what is taken",
     422: "the request can't be right, whoever runs it",
     500: "a mistake of the service; its log tells more",
+    503: "another program has the queue locked, or it has to be restored first: ask again",
     507: "the disk is full",
 }
 _GUARDED = (400, 401, 403)
@@ -86,12 +87,12 @@ def document(software_version: str) -> _Object:
                     {200: job, 201: job},
                     parameters=[_JOB_ID],
                     body=(_JSON, json_schema.reference(JobSubmission)),
-                    errors=(404, 409, 413, 422, 507),
+                    errors=(404, 409, 413, 422, 503, 507),
                 ),
                 "get": _operation("A job as it is now", {200: job}, parameters=[_JOB_ID], errors=(404, 422)),
             },
             "/v1/jobs/{job_id}/cancel": {
-                "post": _operation("Ask for a job's end", {200: job}, parameters=[_JOB_ID], errors=(404, 422, 507))
+                "post": _operation("Ask for a job's end", {200: job}, parameters=[_JOB_ID], errors=(404, 422, 503, 507))
             },
             "/v1/jobs/{job_id}/move": {
                 "post": _operation(
@@ -99,7 +100,7 @@ def document(software_version: str) -> _Object:
                     {200: job},
                     parameters=[_JOB_ID],
                     body=(_JSON, json_schema.reference(Move)),
-                    errors=(404, 409, 413, 422, 507),
+                    errors=(404, 409, 413, 422, 503, 507),
                 )
             },
             "/v1/jobs/{job_id}/preview": {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
-from ...protocol.errors import DiskFull
+from ...protocol.errors import DiskFull, QueueLocked
 from ..blobstore import BlobStore, Stored
 from .database import Database
 
@@ -61,7 +61,10 @@ async def _forget_all(database: Database, *, ended_before: float, transient_only
 def _forget(database: Database, *, ended_before: float, transient_only: bool = False, limit: int = 100) -> int:
     try:
         return database.forget(ended_before=ended_before, transient_only=transient_only, limit=limit)
-    except DiskFull as error:  # forgetting writes, too; blobs can go all the same, and make room for the next time
+    except (
+        DiskFull,
+        QueueLocked,
+    ) as error:  # forgetting writes, too; blobs can go all the same, and make room for the next time
         log.warning("Old jobs can't be forgotten yet: %s", error)
         return 0
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...protocol import arrays
-from ...protocol.errors import DiskFull, ErrorInfo, InvalidArray, JobCancelled, WorkerFailed
+from ...protocol.errors import DiskFull, ErrorInfo, InvalidArray, JobCancelled, QueueLocked, WorkerFailed
 from ...protocol.events import PreviewReady, WorkerState
 from ...protocol.jobs import Job, JobResult, JobState, Move
 from ...protocol.request import ControlMapsRequest
 from ..blobstore import BlobStore
 from ..pipe import Beat, Cancel, Failed, FromWorker, MapsReady, Previewed, Ready, Reported, Run, Shutdown, Succeeded
-from .database import Database, Transition
+from .database import Database
 from .hub import Hub, Preview
+from .lifecycle import Transition
 from .worker_process import WorkerProcess
 
 _MAX_FAILED_STARTS = 2
@@ -85,7 +86,7 @@ class Supervisor:
     # ---- what the clients cause
 
     def recover(self) -> None:
-        """Deal with the jobs that were running when the last service died. Raises DiskFull."""
+        """Deal with the jobs that were running when the last service died. Raises DiskFull, QueueLocked."""
         for job_id in self._database.running():
             self._database.lose(
                 job_id, time.time(), worker_died=False, reason="the service was ended", log=self._worker_log
@@ -102,7 +103,7 @@ class Supervisor:
             self._start()
 
     def cancel(self, job_id: str) -> Job:
-        """End a job: at once while it waits, within a step while it runs. Raises JobUnknown, DiskFull."""
+        """End a job: at once while it waits, within a step while it runs. Raises JobUnknown, DiskFull, QueueLocked."""
         job = self._database.request_cancel(job_id)
         if job.state is JobState.QUEUED:
             job = self._change(Transition(job_id=job_id, to=JobState.CANCELLED, at=time.time())) or job
@@ -117,7 +118,7 @@ class Supervisor:
         return job
 
     def move(self, job_id: str, move: Move) -> Job:
-        """Give a queued job another place. Raises JobUnknown, JobNotQueued, DiskFull."""
+        """Give a queued job another place. Raises JobUnknown, JobNotQueued, DiskFull, QueueLocked."""
         job = self._database.move(job_id, move)
         self._hub.wake()
         return job
@@ -206,7 +207,7 @@ class Supervisor:
             return None
         try:
             running = self._change(Transition(job_id=job.id, to=JobState.RUNNING, at=time.time()))
-        except DiskFull as error:
+        except (DiskFull, QueueLocked) as error:
             self._warn(error)
             return None
         if running is None:  # its end was asked for, and then the service died
@@ -368,13 +369,13 @@ class Supervisor:
                     self._look_id = self._look_cancelled_at = None
                 self._owed_loss = None
                 self._hub.wake()
-        except DiskFull as error:
+        except (DiskFull, QueueLocked) as error:
             self._warn(error)
 
     def _lose(self, job_id: str, reason: str) -> None:
         self._database.lose(job_id, time.time(), worker_died=True, reason=reason, log=self._worker_log)
 
-    def _warn(self, error: DiskFull) -> None:
+    def _warn(self, error: DiskFull | QueueLocked) -> None:
         now = time.monotonic()
         if now - self._warned_at > _WARN_EVERY_S:
             self._warned_at = now

@@ -38,6 +38,21 @@ class Home:
         return self.folder / "queue.sqlite3"
 
     @property
+    def database_copy(self) -> Path:
+        """The queue as it was a while ago."""
+        return self.folder / "queue.copy.sqlite3"
+
+    @property
+    def journal(self) -> Path:
+        """What has happened to the queue since that copy."""
+        return self.folder / "journal"
+
+    @property
+    def unclean_mark(self) -> Path:
+        """There while the queue is open, and after its service was killed."""
+        return self.folder / "queue.open"
+
+    @property
     def blobs(self) -> Path:
         """Arrays, by their hash."""
         return self.folder / "blobs"

@@ -1,4 +1,4 @@
-"""A data folder in which everything may be killed: its processes, and how whoever starts a service gets the fake worker."""
+"""A data folder in which everything may be killed, its processes, and a fake worker for whoever starts its service."""
 
 import contextlib
 import json
@@ -48,10 +48,9 @@ class House:
             command = [sys.executable, str(FAKE_WORKER), "--blobs", str(self.home.blobs)]
             arguments += ["--worker-command", json.dumps(command)]
         script = self.folder / "python"
-        words = shlex.join(arguments)
+        python, words = shlex.quote(sys.executable), shlex.join(arguments)
         script.write_text(
-            f'#!/bin/sh\ncase "$*" in *bootstrap.py\\ service*) exec {shlex.quote(sys.executable)} "$@" {words};; esac\n'
-            f'exec {shlex.quote(sys.executable)} "$@"\n'
+            f'#!/bin/sh\ncase "$*" in *bootstrap.py\\ service*) exec {python} "$@" {words};; esac\nexec {python} "$@"\n'
         )
         script.chmod(0o755)
         return script
@@ -84,7 +83,9 @@ class House:
         """What a client has written down of its jobs."""
         return self.folder / f"{name}.ledger"
 
-    def start_client(self, name: str, *arguments: str, python: str = sys.executable, script: str = "fault_client.py") -> None:
+    def start_client(
+        self, name: str, *arguments: str, python: str = sys.executable, script: str = "fault_client.py"
+    ) -> None:
         """Start a client, or start it again."""
         command = [python, str(HERE / script), "--ledger", str(self.ledger(name)), *arguments]
         log = (self.folder / f"{name}.log").open("ab")

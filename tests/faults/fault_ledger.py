@@ -57,7 +57,9 @@ def entries(ledger: Path) -> list[dict[str, Any]]:
 def audit(house: House, tally: Tally, pictures: dict[int, UInt8Array] | None = None) -> Tally:
     """Let the queue run dry, and count what is missing. `pictures` are the right ones where they aren't the fake's."""
     with house.connect() as connection:
-        accepted = {note["accepted"] for path in house.folder.glob("*.ledger") for note in entries(path) if "accepted" in note}
+        accepted = {
+            note["accepted"] for path in house.folder.glob("*.ledger") for note in entries(path) if "accepted" in note
+        }
         tally.jobs += len(accepted)
         for job_id in sorted(accepted):
             job = _ended(connection, job_id)
@@ -84,9 +86,7 @@ def _ended(connection: Connection, job_id: str) -> Job | None:
         return None
 
 
-def _right(
-    connection: Connection, job: Job, pictures: dict[int, UInt8Array] | None, tally: Tally
-) -> bool:
+def _right(connection: Connection, job: Job, pictures: dict[int, UInt8Array] | None, tally: Tally) -> bool:
     request, result = job.request, job.result
     if result is None or result.image is None:
         tally.notes.append(f"{job.id} succeeded without a picture")
@@ -108,7 +108,8 @@ def _twice(database: Path) -> int:
     """Jobs that succeeded more than once, or changed after their end."""
     with sqlite3.connect(database) as raw:
         again = raw.execute(
-            "SELECT count(*) FROM (SELECT number FROM changes WHERE state = 'succeeded' GROUP BY number HAVING count(*) > 1)"
+            "SELECT count(*) FROM"
+            " (SELECT number FROM changes WHERE state = 'succeeded' GROUP BY number HAVING count(*) > 1)"
         ).fetchone()[0]
         after = raw.execute(
             "SELECT count(DISTINCT a.number) FROM changes a JOIN changes b ON a.number = b.number"

@@ -4,7 +4,8 @@ import json
 import sqlite3
 
 import pytest
-from underpaint.backend.service.database import Database, Transition, UnusableDatabase
+from underpaint.backend.service.database import Database, UnusableDatabase
+from underpaint.backend.service.lifecycle import Transition
 from underpaint.backend.service.schema import MIGRATIONS
 from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import DiskFull, JobConflict, JobNotQueued, JobUnknown, OutOfMemory

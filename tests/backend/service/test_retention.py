@@ -1,6 +1,7 @@
 """What is forgotten and what is kept: jobs by age, blobs by use, and space by giving up the oldest."""
 
 import asyncio
+import json
 import os
 import sqlite3
 import time
@@ -8,9 +9,10 @@ import time
 import numpy as np
 import pytest
 from underpaint.backend.blobstore import BlobStore
-from underpaint.backend.service import database as databases
-from underpaint.backend.service.database import Database, Transition
+from underpaint.backend.service.database import Database
+from underpaint.backend.service.lifecycle import Transition
 from underpaint.backend.service.retention import Keep, keep_tidy, tidy
+from underpaint.backend.service.schema import MIGRATIONS
 from underpaint.protocol.errors import DiskFull, JobUnknown
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobResult, JobState, JobSubmission
@@ -177,12 +179,15 @@ def _as_the_first_format(path):
     columns = {}
     for table in ("jobs", "changes"):
         cursor = db.execute(f"SELECT * FROM {table}")
-        columns[table] = [entry[0] for entry in cursor.description if entry[0] != "transient"], cursor.fetchall()
         names = [entry[0] for entry in cursor.description]
-        rows = [dict(zip(names, row, strict=True)) for row in columns[table][1]]
-        columns[table] = (columns[table][0], rows)
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        for row in rows:
+            if row["result"] is not None:
+                result = json.loads(row["result"])
+                row["result"] = json.dumps(result | {"image": result.pop("images")[0]})
+        columns[table] = ([name for name in names if name not in ("transient", "priority", "place")], rows)
     db.executescript("DROP TABLE uses; DROP TABLE changes; DROP TABLE jobs;")
-    db.executescript(databases._MIGRATIONS[0] + "PRAGMA user_version = 1;")
+    db.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
     for table, (names, rows) in columns.items():
         marks = ", ".join("?" for _ in names)
         for row in rows:

@@ -3,9 +3,11 @@
 import json
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -164,8 +166,9 @@ def test_a_service_that_falls_at_its_start_is_quoted(tmp_path, monkeypatch):
     monkeypatch.setenv("UNDERPAINT_BACKEND_PYTHON", sys.executable)
     home = Home(tmp_path / "home")
     home.create()
-    home.database.write_bytes(b"this is no database" * 100)
-    with pytest.raises(BackendNotStarted, match=r"queue\.sqlite3 is damaged .*Move the file away"):
+    with closing(sqlite3.connect(home.database)) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    with pytest.raises(BackendNotStarted, match=r"queue\.sqlite3 was written by a newer version .*move the file away"):
         ensure_running(home)
     assert home.database.read_bytes().startswith(b"this is no database")
 
