@@ -388,7 +388,7 @@ class Database:
 def copy(source: Path, target: Path) -> None:
     """A whole copy of a queue that is in use, durably at its place or not at all. For any thread.
 
-    Raises sqlite3.Error, OSError.
+    Raises UnusableDatabase, OSError.
     """
     aside = target.with_name(f"{target.name}.new")
     aside.unlink(missing_ok=True)
@@ -398,6 +398,8 @@ def copy(source: Path, target: Path) -> None:
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         aside.replace(target)
+    except sqlite3.Error as error:
+        raise UnusableDatabase(f"The queue {source} can't be copied ({error}).") from error
     finally:
         aside.unlink(missing_ok=True)
 

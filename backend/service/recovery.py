@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import sqlite3
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from ...protocol.client.home import Home
 from ...protocol.errors import JobConflict
 from . import journal
-from .database import DamagedDatabase, Database, copy
+from .database import DamagedDatabase, Database, UnusableDatabase, copy
 from .journal import Journal
 from .lifecycle import Transition
 
@@ -63,8 +62,8 @@ async def keep_copy(home: Home, database: Database) -> None:
             turned = told.turn()  # what happens while the copy is made may be told twice, which does no harm
             await run_in_threadpool(copy, home.database, home.database_copy)
             told.drop(turned)
-        except (sqlite3.Error, OSError) as error:
-            log.warning("The queue can't be copied yet: %s", error)
+        except (UnusableDatabase, OSError) as error:
+            log.warning("%s It is tried again.", error)
 
 
 def _was_emptied(home: Home) -> bool:
