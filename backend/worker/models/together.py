@@ -19,16 +19,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..third_party import diffusers, torch
+from .nets import NetUse
+
+__all__ = ["NetUse", "networks", "together"]
 
 Residuals = tuple[list[Any], Any]  # of the down blocks, and of the mid block
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class NetUse:
-    """A control's ControlNet in memory. Several controls may use the same union net."""
-
-    net: Any
-    mode: int | None  # of a union net; None for a plain one
 
 
 def together(uses: Sequence[NetUse]) -> Any:
