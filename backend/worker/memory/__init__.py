@@ -1,6 +1,6 @@
 """Where models run: what there is, what they need, and the plan that brings both together."""
 
-from .legacy import Offload as Offload
-from .legacy import Plan, make_plan, place, release
+from .legacy import make_plan
+from .plan import Plan, Rung
 
-__all__ = ["Plan", "make_plan", "place", "release"]
+__all__ = ["Plan", "Rung", "make_plan"]

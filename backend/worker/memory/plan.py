@@ -55,7 +55,7 @@ class Machine:
 
     @property
     def full_name(self) -> str:
-        """"cpu", "cuda:0 NVIDIA H200"."""
+        """ "cpu", "cuda:0 NVIDIA H200"."""
         return f"{self.device} {self.name}".strip()
 
 

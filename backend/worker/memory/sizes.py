@@ -59,7 +59,7 @@ def needs(
 
 
 def title(family: str, nets: int) -> str:
-    """"SDXL + 2 ControlNets"."""
+    """ "SDXL + 2 ControlNets"."""
     return family if not nets else f"{family} + {nets} ControlNet{'s' if nets > 1 else ''}"
 
 
@@ -97,7 +97,7 @@ def _macs(shapes: Shapes, levels: int) -> tuple[float, float]:
     """Multiplications of a UNet or ControlNet for each latent pixel, and for each pair of them.
 
     Every weight of a convolution or linear layer is used once at each place of its level. Against what
-    torch's FlopCounterMode counts (shared/PERFORMANCE.md) this is within 2 % for SD 1.5 and SDXL.
+    torch's FlopCounterMode counts this is within a few percent for SD 1.5 and SDXL (the test has the figures).
     """
     macs = pairs = 0.0
     for key, shape in shapes.items():
@@ -137,7 +137,7 @@ def _widest(config: dict[str, Any], channels: Sequence[int]) -> float:
 def _skips(config: dict[str, Any], channels: Sequence[int]) -> float:
     """Values of all the skips for each latent pixel."""
     layers = config.get("layers_per_block", 2)
-    per_block = list(layers) if isinstance(layers, list | tuple) else [layers] * len(channels)
+    per_block = cast("list[int]", layers) if isinstance(layers, list) else [int(layers)] * len(channels)
 
     def outputs() -> Iterator[float]:
         yield channels[0]
