@@ -24,6 +24,9 @@ accept: setup  ## the acceptance figures of control maps and poses, a line for e
 parity: setup  ## our sampling beside diffusers' own pipelines, a line for each combination of options
 	@$(MAIN)/python tools/parity.py
 
+bench: setup  ## sampling beside diffusers' own pipelines; OPTIONS="--help" says what can be chosen
+	@$(MAIN)/python bench/sampling.py $(OPTIONS)
+
 demo: setup  ## the main job, into demo/out/
 	@$(MAIN)/python demo/run.py
 
