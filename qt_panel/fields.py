@@ -1,6 +1,6 @@
 """Small input widgets that the form is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -193,10 +193,15 @@ class Choice(_WheelNeedsFocus, QComboBox, Generic[E]):
 
     chosen = Signal()
 
-    def __init__(self, members: Sequence[tuple[E, str]], name: str, tooltip: str) -> None:
+    def __init__(
+        self, members: Sequence[tuple[E, str]], name: str, tooltip: str, *, hints: Mapping[E, str] | None = None
+    ) -> None:
+        """`hints` are the tooltips of members in the list."""
         super().__init__()
         self._members = [member for member, _ in members]
         self.addItems([label for _, label in members])
+        for index, member in enumerate(self._members):
+            self.setItemData(index, (hints or {}).get(member), Qt.ItemDataRole.ToolTipRole)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
         self.currentIndexChanged.connect(lambda: self.chosen.emit())

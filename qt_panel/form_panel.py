@@ -202,7 +202,9 @@ class FormPanel(QScrollArea):
         self._size_note.hide()
         self._steps = IntField(1, MAX_STEPS, 1, "Steps", "Denoising steps; more take longer")
         self._guidance = FloatField(0, 100, 0.5, "Guidance scale", "How closely the prompt is followed; 1 ignores it")
-        self._scheduler = Choice(list(words.SCHEDULERS.items()), "Scheduler", "How the noise is taken away")
+        self._scheduler = Choice(
+            list(words.SCHEDULERS.items()), "Scheduler", "How the noise is taken away", hints=words.SCHEDULER_HINTS
+        )
         self._sigmas = Choice(
             list(words.SIGMAS.items()),
             "Sigmas",
@@ -211,6 +213,8 @@ class FormPanel(QScrollArea):
         self._pictures = IntField(
             1, MAX_PICTURES, 1, "Pictures", "How many pictures to make, each by the seed after the last one's"
         )
+        keep = tool_button("add", "Keep this prompt and seed as a further picture, and go on with another prompt")
+        keep.clicked.connect(self._keep_variant)
         self._pictures_note = quiet(QLabel())
         self._pictures_note.setTextFormat(Qt.TextFormat.RichText)
         self._pictures_note.linkActivated.connect(self._forget_variants)
@@ -247,7 +251,11 @@ class FormPanel(QScrollArea):
         grid.addWidget(_label("Seed", self._seed), 4, 0)
         grid.addLayout(seed, 4, 1, 1, 3)
         grid.addWidget(_label("Pictures", self._pictures), 5, 0)
-        grid.addWidget(self._pictures, 5, 1)
+        pictures = QHBoxLayout()
+        pictures.setSpacing(4)
+        pictures.addWidget(self._pictures, 1)
+        pictures.addWidget(keep)
+        grid.addLayout(pictures, 5, 1)
         grid.addWidget(self._pictures_note, 5, 2, 1, 2)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
@@ -279,11 +287,19 @@ class FormPanel(QScrollArea):
         form = self.form
         text = f"Seeds {form.seed} to {form.seed + form.pictures - 1}" if form.pictures > 1 else ""
         if form.variants:
-            text = f"and {len(form.variants)} of their own. <a href='#'>Forget them</a>"
+            text = f"and {len(form.variants)} kept. <a href='#'>Forget</a>"
         self._pictures_note.setText(text)
         self._pictures_note.setToolTip(
             "\n".join(f"{words.one_line(picture.prompt)} (seed {picture.seed})" for picture in form.variants)
         )
+
+    def _keep_variant(self) -> None:
+        form = self.form
+        kept = Variant(prompt=form.prompt.strip(), negative_prompt=form.negative_prompt.strip(), seed=form.seed)
+        self._variants = (*self._variants, kept)
+        self._edited()
+        self._prompt.setFocus()
+        self._prompt.selectAll()
 
     def _forget_variants(self) -> None:
         self._variants = ()

@@ -12,6 +12,13 @@ from . import words
 from .form import pictured
 from .job_table import JobTable, unended
 
+STARTING = ("Starting…", "The first preview comes with the first step.")
+NOTHING_YET = (
+    "Nothing painted yet",
+    "Write a prompt and press Ctrl+Return.\nDrop a picture here to steer it with a control.",
+)
+"""A title and a line for where there is no picture."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plate:
@@ -81,7 +88,7 @@ def no_picture_words(job: Job, worker: WorkerChanged | None) -> tuple[str, str]:
         case JobState.QUEUED:
             return "Waiting in the queue", "It begins when the jobs before it are done."
         case JobState.RUNNING:
-            return "Starting…", "The first preview comes with the first step."
+            return STARTING
         case JobState.SUCCEEDED if isinstance(job.request, PlanRequest):
             return "Memory check", "\n".join(words.how(job))
         case JobState.SUCCEEDED:

@@ -20,7 +20,7 @@ from .job_table import JobRow, JobTable, unended, with_event, with_jobs, without
 from .link import Link, LinkState
 from .notices import Notice, Topic
 from .pictures import to_qimage
-from .plates import Plate, alone, next_looked_at, no_picture_words, plates
+from .plates import NOTHING_YET, STARTING, Plate, alone, next_looked_at, no_picture_words, plates
 from .session import Session
 
 
@@ -62,9 +62,7 @@ class Presenter(QObject):
 
     def generate(self, form: Form) -> bool:
         """Ask for a picture; False, with a notice, when the form won't do."""
-        found = problems(form)
-        if found:
-            self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
+        if not self._will_do(form):
             return False
         job_id = self._send(form, m.Want.PICTURES)
         if not any(self._is_live(own) for own in self._pictures() if own != job_id):
@@ -74,18 +72,22 @@ class Presenter(QObject):
 
     def ask_look(self, form: Form, want: m.Want, *, quietly: bool = False) -> str:
         """Ask for something to look at; the job's id, or "" when the form won't do, with a notice unless quietly."""
-        found = problems(form, maps_only=want is m.Want.MAPS)
-        if found:
-            if not quietly:
-                self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
+        if not self._will_do(form, maps_only=want is m.Want.MAPS, quietly=quietly):
             return ""
         job_id = self._send(form, want)
         self.table_changed.emit()
         return job_id
 
+    def _will_do(self, form: Form, *, maps_only: bool = False, quietly: bool = False) -> bool:
+        found = problems(form, maps_only=maps_only)
+        if found and not quietly:
+            self.noticed.emit(notices.of_form(found[0], fits=misfit(form) is None))
+        return not found
+
     def _send(self, form: Form, want: m.Want) -> str:
         self.settled.emit(Topic.FORM)
-        self.settled.emit(Topic.JOB)
+        if want is not m.Want.PLAN:  # what the last picture had to say still holds
+            self.settled.emit(Topic.JOB)
         job_id = uuid.uuid4().hex
         self._forms[job_id] = form
         if want is not m.Want.PICTURES:
@@ -233,11 +235,8 @@ class Presenter(QObject):
         if job is not None:
             return no_picture_words(job, self.table.worker)
         if self.looked_at in self._sending:
-            return "Starting…", "The first preview comes with the first step."
-        return (
-            "Nothing painted yet",
-            "Write a prompt and press Ctrl+Return.\nDrop a picture here to steer it with a control.",
-        )
+            return STARTING
+        return NOTHING_YET
 
     # ---- what the session reports
 

@@ -70,6 +70,7 @@ class WeightArea(QWidget):
     def _preset(self, name: str, tooltip: str, curve: Curve) -> QToolButton:
         button = tool_button("curve", tooltip, text=name)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        button.setAutoRaise(False)  # else they would look like words
         button.setAccessibleName(f"{name} curve")
 
         def take() -> None:

@@ -69,8 +69,29 @@ SCHEDULERS = {
     Scheduler.PNDM: "PNDM",
     Scheduler.DDIM: "DDIM",
     Scheduler.DDPM: "DDPM",
-    Scheduler.LCM: "LCM (few steps)",
-    Scheduler.TCD: "TCD (few steps)",
+    Scheduler.LCM: "LCM",
+    Scheduler.TCD: "TCD",
+}
+_NOISY = "adds noise in every step, so that other numbers of steps give other pictures"
+SCHEDULER_HINTS = {
+    Scheduler.UNIPC: "Good pictures in few steps",
+    Scheduler.DPMPP_2M: "Good pictures in few steps",
+    Scheduler.DPMPP_2M_SDE: f"Rich in detail; {_NOISY}",
+    Scheduler.DPMPP_3M: "An order higher than DPM++ 2M; wants some more steps",
+    Scheduler.DPMPP_2S: "DPM++ of the second order in single steps",
+    Scheduler.DEIS: "Good pictures in few steps, near to those of DPM++ 2M",
+    Scheduler.SA_SOLVER: f"Adams' method; {_NOISY}",
+    Scheduler.EULER: "Plain and robust",
+    Scheduler.EULER_ANCESTRAL: f"Soft; {_NOISY}",
+    Scheduler.DPM2: "Accurate, for twice the work of a step",
+    Scheduler.DPM2_ANCESTRAL: f"Twice the work of a step; {_NOISY}",
+    Scheduler.HEUN: "Accurate, for twice the work of a step",
+    Scheduler.LMS: "Linear multistep",
+    Scheduler.PNDM: "What Stable Diffusion was published with",
+    Scheduler.DDIM: "The first quick one; wants more steps",
+    Scheduler.DDPM: f"As the models were trained; wants hundreds of steps and {_NOISY}",
+    Scheduler.LCM: "For latent consistency models: 2 to 8 steps, guidance of 1 to 2",
+    Scheduler.TCD: "For models distilled by trajectory consistency: 2 to 8 steps, guidance of 1 to 2",
 }
 SIGMAS = {
     Sigmas.DEFAULT: "Default",

@@ -277,6 +277,7 @@ def test_the_panel_gives_back_the_form_that_was_filled_in(qtbot: QtBot) -> None:
 
 def test_everything_has_a_name() -> None:
     assert set(words.SCHEDULERS) == set(Scheduler)
+    assert set(words.SCHEDULER_HINTS) == set(Scheduler)
     assert set(words.SIGMAS) == set(Sigmas)
     assert set(words.PRECISIONS) == set(Precision)
     assert len(set(words.SCHEDULERS.values())) == len(Scheduler)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from panel_driver import SIZE, WAIT_MS, OpenWindow, generate, until_connected, until_state
+from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection, wait
 from underpaint.protocol.events import WorkerState
@@ -62,13 +63,31 @@ def test_pictures_by_prompts_of_their_own_come_back_with_the_job_and_can_be_let_
     window._restore(job.id)
     panel = window.form_panel
     assert (panel.form.pictures, panel.form.variants) == (2, variants[1:])
-    assert "and 1 of their own" in panel._pictures_note.text()
+    assert "and 1 kept" in panel._pictures_note.text()
     assert "a fox" in panel._pictures_note.toolTip()
     window.result._buttons[2].click()
     assert "“a fox steps=1”" in window.result._words.full_text
     panel._pictures_note.linkActivated.emit("#")
     assert (panel.form.pictures, panel.form.variants) == (2, ())
     assert "Seeds 4 to 5" in panel._pictures_note.text()
+
+
+def test_several_prompts_are_gathered_for_one_job(
+    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
+) -> None:
+    window = open_window(fake_service.home)
+    until_connected(qtbot, window)
+    panel = window.form_panel
+    panel.fill(Form(prompt="a fox steps=1", negative_prompt="grey", size=SIZE, seed=3))
+    (keep,) = (button for button in panel.findChildren(QToolButton) if button.toolTip().startswith("Keep this prompt"))
+    keep.click()
+    qtbot.keyClicks(panel._prompt, "an owl steps=1")
+    panel._seed.setText("8")
+    generate(qtbot, window, panel.form)
+    until_shown(qtbot, window)
+    fox = Variant(prompt="a fox steps=1", negative_prompt="grey", seed=3)
+    owl = Variant(prompt="an owl steps=1", negative_prompt="grey", seed=8)
+    assert window.presenter.job().request.pictures == (owl, fox)
 
 
 def test_the_plan_is_told_when_it_is_asked_for_and_follows_the_form(
