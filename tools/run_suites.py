@@ -51,7 +51,7 @@ UNIT = Suite(name="unit", environment="main", paths=("tests/protocol", "tests/ba
 BACKEND = Suite(
     name="backend",
     environment="main",
-    paths=("tests/protocol", "tests/backend", "tests/tools"),
+    paths=("tests/protocol", "tests/backend", "tests/tools", "tests/bench"),
     apart=("tests/backend/parity",),
 )
 PARITY = tuple(
