@@ -6,6 +6,8 @@ from .errors import VersionMismatch
 
 PROTOCOL_MAJOR = 3  # raised when an older peer would misunderstand
 PROTOCOL_MINOR = 0  # raised when something is added that an older peer may ignore
+CAPABILITIES = ("collected", "looks", "moves", "plans", "starts", "variants")
+"""What this version can do, by name: for peers of the same major version that want to know before they ask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,7 @@ class Hello:
     software_version: str
     pid: int
     revision: int  # the newest persisted change; where a new client starts to follow events
+    capabilities: tuple[str, ...] = ()  # see CAPABILITIES
 
 
 def check_compatible(hello: Hello) -> None:

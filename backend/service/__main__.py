@@ -27,9 +27,10 @@ from ..blobstore import BlobStore
 from .app import Activity, Parts, build
 from .database import Database, UnusableDatabase
 from .hub import Hub
+from .limits import Limits
 from .recovery import close_queue, keep_copy, open_queue
 from .retention import Keep, keep_tidy
-from .supervisor import Limits, Supervisor
+from .supervisor import Supervisor
 
 IDLE_EXIT_S = 20 * 60.0
 _LOG_BYTES, _LOG_FILES = 1 << 20, 2

@@ -29,7 +29,7 @@ from ...protocol.errors import (
 )
 from ...protocol.events import Alive, Event
 from ...protocol.jobs import JobSubmission, Move, is_job_id
-from ...protocol.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
+from ...protocol.version import CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 from ..blobstore import BlobStore, Incoming
 from .database import DamagedDatabase, Database
 from .guard import refusal
@@ -89,6 +89,7 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
             Route("/v1/jobs/{job_id}", routes.get_job, methods=["GET"]),
             Route("/v1/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
             Route("/v1/jobs/{job_id}/move", routes.move, methods=["POST"]),
+            Route("/v1/jobs/{job_id}/collected", routes.collected, methods=["POST"]),
             Route("/v1/jobs/{job_id}/preview", routes.preview, methods=["GET"]),
             Route("/v1/events", routes.events, methods=["GET"]),
             Route("/v1/shutdown", routes.shutdown, methods=["POST"]),
@@ -125,6 +126,7 @@ class _Routes:
                 software_version=self._parts.software_version,
                 pid=self._parts.pid,
                 revision=self._parts.database.revision(),
+                capabilities=CAPABILITIES,
             )
         )
 
@@ -182,6 +184,10 @@ class _Routes:
         if move.before and not is_job_id(move.before):
             raise InvalidRequest(reason="a job's id is 32 lower-case hex digits")
         return _json(self._parts.supervisor.move(job_id, move))
+
+    async def collected(self, request: Request) -> Response:
+        self._parts.database.collect(_job_id(request))
+        return Response(status_code=204)
 
     async def preview(self, request: Request) -> Response:
         job_id = self._parts.database.job(_job_id(request)).id

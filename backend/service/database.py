@@ -180,6 +180,12 @@ class Database:
             self._record(job_id)
         return self.job(job_id)
 
+    def collect(self, job_id: str) -> None:
+        """Remember that whoever asked for a job has what it made. Raises JobUnknown, DiskFull, QueueLocked."""
+        with self._transaction():
+            if self._db.execute("UPDATE jobs SET collected = 1 WHERE id = ?", (job_id,)).rowcount == 0:
+                raise JobUnknown(job_id=job_id)
+
     def request_cancel(self, job_id: str) -> Job:
         """Remember that a job's end was asked for, once and for all. Raises JobUnknown, DiskFull, QueueLocked."""
         with self._transaction():
@@ -207,14 +213,20 @@ class Database:
             error = JobInterrupted(reason=reason).info()
         return self.transition(Transition(job_id=job_id, to=to, at=at, error=error, worker_died=worker_died))
 
-    def forget(self, *, ended_before: float, transient_only: bool = False, limit: int = 100) -> int:
-        """Remove the oldest jobs that ended before a time, at most `limit`; how many they were."""
+    def forget(
+        self, *, ended_before: float, transient_only: bool = False, settled_only: bool = False, limit: int = 100
+    ) -> int:
+        """Remove the oldest jobs that ended before a time, at most `limit`; how many they were.
+
+        `settled_only` leaves those whose pictures nobody has collected.
+        """
         with self._transaction():
             numbers = [
                 row["number"]
                 for row in self._db.execute(
-                    "SELECT number FROM jobs WHERE ended_at < ? AND transient >= ? ORDER BY number LIMIT ?",
-                    (ended_before, transient_only, limit),
+                    "SELECT number FROM jobs WHERE ended_at < ? AND transient >= ?"
+                    " AND (collected OR state != 'succeeded' OR NOT ?) ORDER BY number LIMIT ?",
+                    (ended_before, transient_only, settled_only, limit),
                 )
             ]
             for number in numbers:

@@ -103,6 +103,14 @@ def document(software_version: str) -> _Object:
                     errors=(404, 409, 413, 422, 503, 507),
                 )
             },
+            "/v1/jobs/{job_id}/collected": {
+                "post": _operation(
+                    "Say that the client has what the job made, which then may go when space runs out",
+                    {204: None},
+                    parameters=[_JOB_ID],
+                    errors=(404, 422, 503, 507),
+                )
+            },
             "/v1/jobs/{job_id}/preview": {
                 "get": _operation(
                     "The newest preview, as .npy; 204 where there is none",

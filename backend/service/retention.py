@@ -22,6 +22,7 @@ class Keep:
 
     max_bytes: int = 20 << 30  # of blobs; the oldest jobs give way
     max_age_s: float = 90 * 86400.0  # of a job that has ended
+    uncollected_s: float = 7 * 86400.0  # of one whose pictures nobody has fetched, whatever space it takes
     transient_s: float = 600.0  # of a transient job that has ended
     unused_s: float = 3600.0  # of a blob that no job speaks of: its job may be on the way
     every_s: float = 600.0
@@ -48,8 +49,11 @@ async def tidy(database: Database, blobs: BlobStore, keep: Keep) -> int:
     stored = await run_in_threadpool(blobs.stored)
     freed = await _discard_unused(database, blobs, stored, before=now - keep.unused_s)
     held = sum(blob.size for blob in stored)
-    while held - freed > keep.max_bytes and _forget(database, ended_before=now - keep.unused_s, limit=10):
-        freed += await _discard_unused(database, blobs, stored, before=now - keep.unused_s)
+    for age_s, settled_only in ((keep.unused_s, True), (keep.uncollected_s, False)):
+        while held - freed > keep.max_bytes and _forget(
+            database, ended_before=now - age_s, settled_only=settled_only, limit=10
+        ):
+            freed += await _discard_unused(database, blobs, stored, before=now - keep.unused_s)
     return freed
 
 
@@ -58,9 +62,18 @@ async def _forget_all(database: Database, *, ended_before: float, transient_only
         await asyncio.sleep(0)
 
 
-def _forget(database: Database, *, ended_before: float, transient_only: bool = False, limit: int = 100) -> int:
+def _forget(
+    database: Database,
+    *,
+    ended_before: float,
+    transient_only: bool = False,
+    settled_only: bool = False,
+    limit: int = 100,
+) -> int:
     try:
-        return database.forget(ended_before=ended_before, transient_only=transient_only, limit=limit)
+        return database.forget(
+            ended_before=ended_before, transient_only=transient_only, settled_only=settled_only, limit=limit
+        )
     except (
         DiskFull,
         QueueLocked,

@@ -61,5 +61,9 @@ MIGRATIONS = (
     DROP INDEX jobs_by_state;
     CREATE INDEX queue ON jobs (state, transient DESC, priority DESC, place, number);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN collected INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET collected = 1 WHERE ended_at IS NOT NULL;
+    """,
 )
 """Each is run once, in order; never edit one that was released."""

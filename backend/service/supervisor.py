@@ -5,40 +5,28 @@ One job after the other, and beside it one look: a transient job, which needs no
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...protocol import arrays
 from ...protocol.errors import DiskFull, ErrorInfo, InvalidArray, JobCancelled, QueueLocked, WorkerFailed
 from ...protocol.events import PreviewReady, WorkerState
-from ...protocol.jobs import Job, JobResult, JobState, Move
+from ...protocol.jobs import Job, JobResult, JobState, Move, Phase
 from ...protocol.request import ControlMapsRequest
 from ..blobstore import BlobStore
 from ..pipe import Beat, Cancel, Failed, FromWorker, MapsReady, Previewed, Ready, Reported, Run, Shutdown, Succeeded
 from .database import Database
 from .hub import Hub, Preview
 from .lifecycle import Transition
+from .limits import Limits
 from .worker_process import WorkerProcess
 
 _MAX_FAILED_STARTS = 2
 _WARN_EVERY_S = 60.0  # a log that tells of a full disk shouldn't be what fills it
 
 log = logging.getLogger("underpaint.service")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How patient the service is, in seconds."""
-
-    silence_s: float = 15.0  # without a beat from a worker that was ready
-    start_silence_s: float = 180.0  # until Ready: importing torch from a cold disk holds Python's lock for long
-    start_s: float = 900.0  # until Ready, however lively it is
-    cancel_s: float = 5.0  # between a cancel and the worker's obedience
-    look_cancel_s: float = 60.0  # the same for a look, which may be at work on a large detector or its download
-    death_s: float = 5.0  # between a kill and the end of the pipe
-    tick_s: float = 0.25
 
 
 class Supervisor:
@@ -65,6 +53,10 @@ class Supervisor:
         self._maps_ready = False  # before that, for control images alone
         self._device = ""
         self._failed_starts = 0  # in a row
+        self._deaths = 0  # in a row: since a worker last finished a job
+        self._may_start_at = 0.0
+        self._told_at = 0.0  # when the running job last told of progress
+        self._phase = Phase.LOAD  # which it told of
         self._started_at = 0.0  # monotonic, as the others
         self._heard_at = 0.0
         self._killed_at: float | None = None
@@ -99,7 +91,7 @@ class Supervisor:
 
     def warm(self) -> None:
         """Somebody is about to want something: have a worker ready."""
-        if self._worker is None and not self._stopping:
+        if self._worker is None and not self._stopping and time.monotonic() >= self._may_start_at:
             self._start()
 
     def cancel(self, job_id: str) -> Job:
@@ -172,6 +164,8 @@ class Supervisor:
             self._kill(f"it gave no sign of life for {patience:.0f} s")
         elif not self._ready and now - self._started_at > self._limits.start_s:
             self._kill(f"it was not ready after {self._limits.start_s:.0f} s")
+        elif self._job_id is not None and now - self._told_at > self._limits.stuck_s.get(self._phase, math.inf):
+            self._kill(f"it made no progress for {now - self._told_at:.0f} s ({self._phase})")
 
     def _look_is_in_the_way(self, now: float) -> bool:
         """Whether a look neither ends nor lets others begin. A picture that is being painted never dies for that."""
@@ -185,6 +179,7 @@ class Supervisor:
             if job is not None and self._worker is not None:
                 self._job_id = job.id
                 self._cancelled_at = None
+                self._told_at, self._phase = time.monotonic(), Phase.LOAD
                 self._hub.begin_job()
                 self._hub.tell_worker(WorkerState.BUSY, device=self._device)
                 self._worker.send(Run(job_id=job.id, request=job.request))
@@ -200,7 +195,7 @@ class Supervisor:
         if job is None or self._stopping or self._owed or self._owed_loss is not None:
             return None  # what a dead worker did has to be recorded first, or it would be lost a second time
         if self._worker is None:
-            self._start()
+            self.warm()
             return None
         able = self._ready or (self._maps_ready and isinstance(job.request, ControlMapsRequest))
         if not able or self._killed_at is not None:
@@ -260,6 +255,7 @@ class Supervisor:
                 self._hub.tell_worker(state, device=message.device)
                 self._dispatch()
             case Reported() if message.progress.job_id == self._job_id:
+                self._told_at, self._phase = self._heard_at, message.progress.phase
                 self._hub.tell_progress(message.progress)
             case Previewed() if message.job_id == self._job_id:
                 self._preview(message, payload)
@@ -302,6 +298,9 @@ class Supervisor:
             return
         was_ready, self._worker, self._ready, self._killed_at = self._ready, None, False, None
         log.info("the worker %d is gone: %s", worker.pid, reason)
+        rest = min(self._limits.rest_s * 2**self._deaths, self._limits.longest_rest_s) if self._deaths else 0.0
+        self._may_start_at = time.monotonic() + rest
+        self._deaths += 1
         self._hub.tell_worker(WorkerState.STOPPED, reason=reason)
         if self._stopping:
             return  # a job that was running is recovered by the next service
@@ -341,6 +340,7 @@ class Supervisor:
             self._look_id = self._look_cancelled_at = None
         else:
             self._job_id = self._cancelled_at = None
+            self._deaths = 0
             self._hub.end_job()
             self._hub.tell_worker(WorkerState.READY if self._ready else WorkerState.STARTING, device=self._device)
         self._end(change)

@@ -144,6 +144,10 @@ class Connection:
         job = self.job(job_id)
         return self.submit(job.request, client=client or job.client, transient=job.transient, priority=job.priority)
 
+    def collected(self, job_id: str) -> None:
+        """Say that everything a job made is here: until then the service gives it up last. Raises JobUnknown."""
+        self._call("POST", f"/v1/jobs/{job_id}/collected")
+
     def preview(self, job_id: str) -> UInt8Array | None:
         """The newest preview of a job, (height, width, 3) as large as the latents; None when there is none."""
         data = self._call("GET", f"/v1/jobs/{job_id}/preview")

@@ -102,8 +102,23 @@ def test_beyond_the_space_the_oldest_give_way_and_no_more_than_needed(database, 
     for number, picture in enumerate(pictures):
         submit(database, number, picture)
         run(database, number, picture, age_s=DAY_S)
+        database.collect(IDS[number])
     tidied(database, blobs, max_bytes=10 * 49_400)
     assert [blobs.has(ref.sha256) for ref in pictures] == [False] * 10 + [True] * 5
+
+
+def test_pictures_that_nobody_has_fetched_yet_are_given_up_last(database, blobs):
+    pictures = [store(blobs, value) for value in range(3)]
+    for number, (picture, days) in enumerate(zip(pictures, (8, 2, 1), strict=True)):
+        submit(database, number, picture)
+        run(database, number, picture, age_s=days * DAY_S)
+    database.collect(IDS[2])
+    tidied(database, blobs, max_bytes=2 * 49_400)
+    assert [blobs.has(ref.sha256) for ref in pictures] == [True, True, False]
+    tidied(database, blobs, max_bytes=1)
+    assert [blobs.has(ref.sha256) for ref in pictures] == [False, True, False]
+    with pytest.raises(JobUnknown):
+        database.collect(IDS[2])
 
 
 def test_a_job_that_just_ended_is_never_given_up_for_space(database, blobs):
@@ -185,7 +200,7 @@ def _as_the_first_format(path):
             if row["result"] is not None:
                 result = json.loads(row["result"])
                 row["result"] = json.dumps(result | {"image": result.pop("images")[0]})
-        columns[table] = ([name for name in names if name not in ("transient", "priority", "place")], rows)
+        columns[table] = ([name for name in names if name not in ("transient", "priority", "place", "collected")], rows)
     db.executescript("DROP TABLE uses; DROP TABLE changes; DROP TABLE jobs;")
     db.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
     for table, (names, rows) in columns.items():

@@ -212,3 +212,12 @@ def test_a_job_is_tried_again_as_a_job_of_its_own(connection, told):
     again = connection.retry(failed.id)
     assert again.id != failed.id
     assert (again.request, again.priority, again.state) == (failed.request, Priority.HIGH, JobState.QUEUED)
+
+
+def test_the_service_says_what_it_can_do_and_hears_who_has_what(connection, told):
+    assert {"moves", "plans", "collected"} <= set(connection.hello().capabilities)
+    job = run(connection, told("then=succeed"))
+    connection.collected(job.id)
+    connection.collected(job.id)
+    with pytest.raises(JobUnknown):
+        connection.collected("f" * 32)

@@ -1,7 +1,8 @@
-"""What the supervisor does when the disk is full at the wrong moment, with a real worker process."""
+"""What the supervisor does at the wrong moments (a full disk, a hang, deaths in a row), with a real worker process."""
 
 import asyncio
 import contextlib
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.service.database import Database
 from underpaint.backend.service.hub import Hub
-from underpaint.backend.service.supervisor import Limits, Supervisor
+from underpaint.backend.service.limits import Limits
+from underpaint.backend.service.supervisor import Supervisor
 from underpaint.protocol.errors import DiskFull
-from underpaint.protocol.jobs import JobState, JobSubmission
+from underpaint.protocol.jobs import JobState, JobSubmission, Phase
 from underpaint.protocol.request import ControlMapsRequest
 
 FAKE_WORKER = Path(__file__).parents[1] / "fake_worker.py"
@@ -179,3 +181,35 @@ def test_a_picture_that_is_being_painted_does_not_die_for_a_look(tmp_path, told)
     asyncio.run(story())
     assert (database.job(JOB).state, database.job(JOB).attempts) == (JobState.SUCCEEDED, 1)
     database.close()
+
+
+def test_a_worker_that_beats_and_makes_no_progress_is_killed(tmp_path, told):
+    async def story():
+        database = Database(tmp_path / "queue.sqlite3")
+        database.submit(JOB, JobSubmission(request=told("steps=1 then=deaf"), retry_interrupted=False), at=1)
+        async with supervision(database, tmp_path, stuck_s={Phase.STEP: 0.3}):
+            await until(lambda: database.job(JOB).state.ended)
+            job = database.job(JOB)
+            assert job.state is JobState.INTERRUPTED
+            assert "made no progress" in str(job.error.error())
+        database.close()
+
+    asyncio.run(story())
+
+
+def test_workers_that_die_in_a_row_follow_each_other_more_and_more_slowly(tmp_path, told):
+    async def story():
+        database = Database(tmp_path / "queue.sqlite3")
+        for number in range(3):
+            database.submit(f"{number:032x}", JobSubmission(request=told("then=crash"), retry_interrupted=False), at=1)
+        database.submit(JOB, JobSubmission(request=told("steps=1")), at=1)
+        async with supervision(database, tmp_path, rest_s=0.2) as supervisor:
+            await until(lambda: database.job(JOB).state.ended)
+            starts = [database.job(f"{number:032x}").started_at for number in range(3)] + [database.job(JOB).started_at]
+            gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+            assert gaps[1] > 0.4  # 0.2 doubled once
+            assert gaps[2] > 0.8
+            assert supervisor._deaths == 0  # a job that ended well starts the count anew
+        database.close()
+
+    asyncio.run(story())
