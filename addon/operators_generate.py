@@ -196,7 +196,7 @@ class UNDERPAINT_OT_dismiss_error(bpy.types.Operator):
     bl_options = {"INTERNAL"}
 
     def execute(self, _context: Any) -> set[str]:
-        state.error = ""
+        state.error, state.notes = "", ()
         return {"FINISHED"}
 
 

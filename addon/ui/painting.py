@@ -65,12 +65,14 @@ def start(layout: Any, context: Any) -> None:
 
 
 def pictures(layout: Any, context: Any) -> None:
-    """How many, and how many of them at once."""
+    """How many; and in a panel of its own that is closed at first, how many of them at once."""
     settings = context.scene.underpaint
     layout.prop(settings, "pictures")
-    batch = layout.column()
-    batch.active = settings.pictures > 1
-    batch.prop(settings, "batch_size")
+    header, body = layout.panel("underpaint_advanced_sampling", default_closed=True)
+    header.label(text="Advanced")
+    if body is not None:
+        body.active = settings.pictures > 1
+        body.prop(settings, "batch_size")
 
 
 def memory(layout: Any, context: Any) -> None:
@@ -89,5 +91,9 @@ def memory(layout: Any, context: Any) -> None:
 
 def notes(layout: Any, context: Any) -> None:
     """What the backend had to say of the newest picture."""
+    if not job.notes:
+        return
+    box = layout.box()
     for note in job.notes:
-        paragraph(layout.box(), context, note, icon="ERROR")
+        paragraph(box, context, note, icon="ERROR")
+    box.operator("underpaint.dismiss_error", icon="CHECKMARK", text="OK")

@@ -93,6 +93,8 @@ def test_generate_puts_each_picture_into_the_history(scene: Any, fake_backend: C
     assert images.request_of(images.active_result()).seed == 20
     assert state.notes == ("Note 1 of the fake", "Note 2 of the fake")
     assert state.plan == "no model"
+    bpy.ops.underpaint.dismiss_error()
+    assert state.notes == ()
 
     images.restore(images.results()[2], scene)
     assert (scene.underpaint.seed, scene.underpaint.pictures) == (22, 1)

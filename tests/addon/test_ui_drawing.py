@@ -14,7 +14,7 @@ from underpaint.addon import backend_state, callbacks, images, operators_backend
 from underpaint.addon.backend_state import BackendState
 from underpaint.addon.install import Progress, Stage
 from underpaint.addon.job_state import JobState
-from underpaint.addon.ui import image_editor, lists, menus, render_properties, sections, segmentation, view3d
+from underpaint.addon.ui import image_editor, lists, menus, painting, render_properties, sections, segmentation, view3d
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest
 from underpaint.protocol.sources import PosePass
@@ -143,6 +143,44 @@ def test_every_panel_draws(scene: Any, result: Any, module: Any, kinds: tuple[st
     assert panels
     for panel in panels:
         _drawn(panel, context)
+
+
+def test_what_a_start_lacks_is_said_where_it_is_chosen(scene: Any) -> None:
+    context = _context(scene)
+    start = scene.underpaint.start
+    assert _drawn(view3d.UNDERPAINT_PT_view3d_start, context) == "From"
+    for source in ("RENDER", "IMAGE"):
+        start.source, start.mask_from, start.image = source, "NONE", None
+        assert ("Choose the picture" in _drawn(view3d.UNDERPAINT_PT_view3d_start, context)) == (source == "IMAGE")
+        start.image = bpy.data.images.new("photo", 8, 8)
+        for mask_from in start.bl_rna.properties["mask_from"].enum_items:
+            start.mask_from = mask_from.identifier
+            drawn = _drawn(view3d.UNDERPAINT_PT_view3d_start, context)
+            named = {"OBJECTS": "an object or a", "MATERIAL": "a material", "IMAGE": "a mask image"}
+            if mask_from.identifier in named:
+                assert f"Choose {named[mask_from.identifier]}" in " ".join(drawn.splitlines())
+
+
+def test_a_weight_curve_draws_its_points_and_what_is_wrong_with_them(scene: Any) -> None:
+    bpy.ops.underpaint.control_add(kind="DEPTH")
+    context = _context(scene)
+    assert "The same at every step" in _drawn(view3d.UNDERPAINT_PT_view3d_controls, context)
+    bpy.ops.underpaint.curve_shape(shape="MIDDLE")
+    assert _drawn(view3d.UNDERPAINT_PT_view3d_controls, context).splitlines().count("At") == 3
+    for point in scene.underpaint.controls[0].curve:
+        point.at = 0.5
+    assert "are at 50%" in " ".join(_drawn(view3d.UNDERPAINT_PT_view3d_controls, context).splitlines())
+
+
+def test_the_plan_and_what_the_backend_had_to_say_are_shown(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_state, "_state", BackendState(installed=True))
+    context = _context(scene)
+    for told in ({"plan": "all in memory"}, {"plan_error": "no such model"}, {"checking": True}):
+        monkeypatch.setattr(painting, "job", JobState(**told))
+        drawn = _drawn(render_properties.UNDERPAINT_PT_render_backend, context)
+        assert (next(iter(told.values())) if told != {"checking": True} else "Checking the memory") in drawn
+    monkeypatch.setattr(painting, "job", JobState(notes=("The memory ran out",)))
+    assert "The memory ran out" in _drawn(view3d.UNDERPAINT_PT_view3d, context)
 
 
 @pytest.mark.parametrize("kind", [kind for kind, *_ in properties.KINDS])
