@@ -38,16 +38,18 @@ def main(argv: list[str] | None = None) -> int:
 
     preparing: Future[JobRunner] = Future()
     maps = MapMaker(
-        blobs=BlobStore(options.blobs), models=options.models, device=lambda: preparing.result().plan.device
+        blobs=BlobStore(options.blobs), models=options.models, device=lambda: preparing.result().machine.device
     )
     options.models.mkdir(parents=True, exist_ok=True)
     threading.Thread(
         target=_prepare, args=(preparing, channel, maps, options.models), name="prepare", daemon=True
     ).start()
-    threading.Thread(target=_serve_maps, args=(channel, maps, options.blobs), name="maps", daemon=True).start()
+    threading.Thread(
+        target=_serve_looks, args=(channel, preparing, maps, options.blobs), name="looks", daemon=True
+    ).start()
     channel.send(MapsReady())
     while True:
-        job = channel.next_job(maps=False)
+        job = channel.next_job(look=False)
         channel.finish(job.run.job_id, _serve(channel, preparing, job, options.blobs))
 
 
@@ -77,10 +79,9 @@ def _prepare(preparing: "Future[JobRunner]", channel: Channel, maps: "MapMaker",
     try:
         from .jobs import JobRunner, preload
         from .maps import versions
-        from .memory import make_plan
 
-        runner = JobRunner(maps=maps, models=models, plan=make_plan())
-        channel.send(Ready(device=runner.plan.device_name, versions=versions()))
+        runner = JobRunner(maps=maps, models=models)
+        channel.send(Ready(device=runner.machine.full_name, versions=versions()))
         preload()
     except BaseException:
         traceback.print_exc(file=sys.stderr)
@@ -88,16 +89,18 @@ def _prepare(preparing: "Future[JobRunner]", channel: Channel, maps: "MapMaker",
     preparing.set_result(runner)
 
 
-def _serve_maps(channel: Channel, maps: "MapMaker", blobs: Path) -> None:
-    """Make control images, whatever torch is doing in the meantime."""
+def _serve_looks(channel: Channel, preparing: "Future[JobRunner]", maps: "MapMaker", blobs: Path) -> None:
+    """Make control images, whatever torch is doing in the meantime, and plans as soon as the device is known."""
     from .failures import error_info
 
     while True:
-        job = channel.next_job(maps=True)
-        run = job.run
-        assert isinstance(run.request, ControlMapsRequest)
+        job = channel.next_job(look=True)
+        run, cancelled = job.run, job.cancelled.is_set
         try:
-            result = maps.run(run.job_id, run.request, on_progress=_reporter(channel), cancelled=job.cancelled.is_set)
+            if isinstance(run.request, ControlMapsRequest):
+                result = maps.run(run.job_id, run.request, on_progress=_reporter(channel), cancelled=cancelled)
+            else:
+                result = _run(channel, preparing, job)
         except Exception as error:  # as below
             traceback.print_exc(file=sys.stderr)
             channel.finish(run.job_id, Failed(job_id=run.job_id, error=error_info(error, device="cpu", blobs=blobs)))
@@ -116,7 +119,7 @@ def _serve(channel: Channel, preparing: "Future[JobRunner]", job: Waiting, blobs
         # Whatever a job may raise is told to the service, and the next job is served.
         traceback.print_exc(file=sys.stderr)
         out_of_memory = is_out_of_memory(error)
-        device = preparing.result().plan.device_name if preparing.done() else "cpu"
+        device = preparing.result().machine.full_name if preparing.done() else "cpu"
         ended: Failed | Succeeded = Failed(job_id=job.run.job_id, error=error_info(error, device=device, blobs=blobs))
     else:
         ended = Succeeded(job_id=job.run.job_id, result=result)

@@ -1,44 +1,47 @@
-"""One job from request to result: conditioning, models, sampling, storing."""
+"""One job from request to result: inspecting, planning, conditioning, loading, sampling, storing."""
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from ...protocol.arrays import UInt8Array
 from ...protocol.checks import check
-from ...protocol.events import Progress
+from ...protocol.errors import DoesNotFit, OutOfMemory
 from ...protocol.jobs import JobResult, Phase, Timing
-from ...protocol.request import ControlMapsRequest, GenerateRequest, Request
+from ...protocol.request import ControlMapsRequest, GenerateRequest, PlanRequest, Request
+from .conditioning import ControlMap
+from .failures import is_out_of_memory
+from .inspecting import Inspected, inspect
 from .maps import MapMaker, OnProgress, stop_if, versions
-from .memory import Plan
-from .models import references
-from .models.choice import NetChoice, choose
-from .models.inspection import CheckpointInfo, inspect_checkpoint
+from .memory import devices, words
+from .memory.plan import Plan
 from .models.residents import Residents
-from .sampling.generation import Step, generate
-from .sampling.prompts import PromptCache
+from .planning import Planned, answer, plan_picture
+from .sampling import Brief, Caches, Generated, HintCache, PromptCache, generate
+from .sampling.guidance import ControlInput
 from .sampling.schedulers import TITLES
+from .sampling.start import StartPicture, start_picture
+from .telling import OnPreview, Telling
 
-# Where in the whole job a phase begins, for the progress bar.
-_BEGINS = {Phase.CONDITIONING: 0.0, Phase.LOAD: 0.02, Phase.ENCODE: 0.1, Phase.STEP: 0.12, Phase.DECODE: 0.93}
-
-OnPreview = Callable[[int, UInt8Array], None]
+_GIB = 1 << 30
+_NOT_AGAIN = 0.95  # of what a plan was to take that ran out of memory
 
 
 class JobRunner:
     """Runs jobs, one at a time, and keeps the models between them."""
 
-    def __init__(self, *, maps: MapMaker, models: Path, plan: Plan) -> None:
-        self.plan = plan
-        """Where jobs run."""
-        self.residents = Residents(plan)
+    def __init__(self, *, maps: MapMaker, models: Path) -> None:
+        self.machine = devices.machine()
+        """What there was to compute with at the beginning; each job looks again at what is free."""
+        self.residents = Residents()
         """The models in memory."""
-        self.prompts = PromptCache()
-        """The prompts encoded last."""
+        self.caches = Caches(prompts=PromptCache(), hints=HintCache())
+        """What was encoded last."""
         self._maps = maps
         self._models = models
+        self._ran_out: float | None = None  # GiB that a plan may take since one failed that was to take more
 
     def run(
         self,
@@ -58,106 +61,143 @@ class JobRunner:
         check(request)
         match request:
             case GenerateRequest():
-                return self._generate(job_id, request, on_progress, on_preview, cancelled, waited_ms)
+                telling = Telling(
+                    job_id,
+                    pictures=len(request.pictures),
+                    on_progress=on_progress,
+                    on_preview=on_preview,
+                    cancelled=cancelled,
+                )
+                return self._generate(request, telling, waited_ms)
             case ControlMapsRequest():
                 return self._maps.run(job_id, request, on_progress=on_progress, cancelled=cancelled)
+            case PlanRequest():
+                held = self.residents.held_bytes
+                return answer(request, models=self._models, held_bytes=held, cancelled=cancelled)
             case _:
                 assert_never(request)
+
+    def planned(self, request: GenerateRequest, inspected: Inspected) -> Planned:
+        """How a picture would be painted now. Raises DoesNotFit, and InvalidRequest for a precision."""
+        held = self.residents.held_bytes
+        if self._ran_out is not None:
+            budget = request.memory_budget_gb
+            learnt = self._ran_out if budget is None else min(budget, self._ran_out)
+            try:
+                return plan_picture(replace(request, memory_budget_gb=learnt), inspected, held_bytes=held)
+            except DoesNotFit:
+                self._ran_out = None  # learnt from estimates, which may have been wrong this way round
+        return plan_picture(request, inspected, held_bytes=held)
 
     def clear(self) -> None:
         """Let go of every model; what running out of memory calls for."""
         self._maps.clear()
+        self.caches.hints.clear()
         self.residents.clear()
 
-    def _generate(
-        self,
-        job_id: str,
-        request: GenerateRequest,
-        on_progress: OnProgress,
-        on_preview: OnPreview,
-        cancelled: Callable[[], bool],
-        waited_ms: float,
-    ) -> JobResult:
-        note = f"{TITLES[request.scheduler]}, {request.steps} steps, {self.plan.words}"
-
-        def tell(phase: Phase, *, fraction: float | None = None, text: str = note) -> None:
-            part = _BEGINS[phase] if fraction is None else fraction
-            on_progress(Progress(job_id=job_id, phase=phase, fraction=part, note=text))
-
-        def announce(text: str) -> None:
-            stop_if(cancelled)
-            tell(Phase.LOAD, text=text)
-
-        def on_step(phase: Phase, step: Step | None) -> None:
-            if step is None:
-                tell(phase)
-                return
-            begin, end = _BEGINS[Phase.STEP], _BEGINS[Phase.DECODE]
-            fraction = begin + (end - begin) * step.done / step.total
-            on_progress(
-                Progress(job_id=job_id, phase=phase, step=step.done, steps=step.total, fraction=fraction, note=note)
-            )
-            on_preview(step.done, step.preview)
-
+    def _generate(self, request: GenerateRequest, telling: Telling, waited_ms: float) -> JobResult:
         started = time.perf_counter()
-        checkpoint, nets = self._inspect(request, announce)
+        self._maps.check_arrays(request)
+        inspected = inspect(request, models=self._models, announce=telling.announce)
+        start = None if request.start is None else start_picture(request.start, request.size, self._maps.read)
+        planned = self.planned(request, inspected)
         waited_ms += 1000 * (time.perf_counter() - started)
-        tell(Phase.CONDITIONING)
+        telling.phase(Phase.CONDITIONING, planned.plan.words)
         maps, conditioning = self._maps.make(
             request,
-            checkpoint.family.id,
-            [choice.info.traits for choice in nets],
-            announce=announce,
-            cancelled=cancelled,
+            inspected.checkpoint.family.id,
+            [choice.info.traits for choice in inspected.nets],
+            announce=telling.announce,
+            cancelled=telling.cancelled,
         )
-        # A control that counts nothing costs nothing; its map is still made, to be looked at.
-        used = [
-            (control, image, net)
-            for control, image, net in zip(request.controls, maps, nets, strict=True)
-            if control.conditioning_scale != 0
-        ]
-        started = time.perf_counter()
-        pipeline = self.residents.pipeline(checkpoint, [net for _, _, net in used], announce)
-        loading = Timing(phase=Phase.LOAD, ms=waited_ms + 1000 * (time.perf_counter() - started))
-        generated = generate(
-            pipeline,
-            checkpoint,
-            request,
-            [(control, image) for control, image, _ in used],
-            self.prompts,
-            report=on_step,
-            cancelled=cancelled,
-        )
-        refs, stored = self._maps.store([*maps, generated.image])
+        if start is not None and not inspected.solver.timesteps:
+            # strength 0: nothing is left to paint, so nothing is loaded, and the picture is not even encoded
+            generated = Generated(images=(start.image,) * len(request.pictures), timings=(), notes=())
+        else:
+            generated, planned = self._paint(request, inspected, maps, start, planned, telling, waited_ms)
+        refs, stored = self._maps.store([*maps, *generated.images])
         return JobResult(
-            images=(refs[-1],),
-            control_maps=tuple(refs[:-1]),
-            timings=(conditioning, loading, *generated.timings, stored),
-            checkpoint=str(checkpoint.folder),
-            plan=self.plan.words,
+            images=tuple(refs[len(maps) :]),
+            control_maps=tuple(refs[: len(maps)]),
+            timings=(conditioning, *generated.timings, stored),
+            checkpoint=str(inspected.checkpoint.folder),
+            plan=planned.plan.words,
+            notes=generated.notes,
             versions=versions(),
         )
 
-    def _inspect(
-        self, request: GenerateRequest, announce: Callable[[str], None]
-    ) -> tuple[CheckpointInfo, list[NetChoice]]:
-        """Find and check every model before anything is loaded."""
-        folder = references.checkpoint_folder(
-            request.checkpoint,
-            models=self._models,
-            allow_download=request.allow_download,
-            announce=announce,
-        )
-        checkpoint = inspect_checkpoint(folder, request.checkpoint)
-        nets = [
-            choose(control, checkpoint, models=self._models, allow_download=request.allow_download, announce=announce)
-            for control in request.controls
+    def _paint(
+        self,
+        request: GenerateRequest,
+        inspected: Inspected,
+        maps: Sequence[ControlMap],
+        start: StartPicture | None,
+        planned: Planned,
+        telling: Telling,
+        waited_ms: float,
+    ) -> tuple[Generated, Planned]:
+        """The pictures, and the plan by which they were made: the first, or where memory ran out one further down."""
+        notes: list[str] = []
+        began = time.perf_counter()
+        while True:
+            telling.note = f"{TITLES[request.scheduler]}, {request.steps} steps, {planned.plan.where}"
+            try:
+                generated, loaded = self._painted(request, inspected, maps, start, planned.plan, telling)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                # what came to nothing for want of memory counts as loading, too
+                loading = Timing(phase=Phase.LOAD, ms=waited_ms + 1000 * (loaded - began))
+                timings, notes = (loading, *generated.timings), [*notes, *generated.notes]
+                return replace(generated, timings=timings, notes=tuple(notes)), planned
+            # only here: until it was dropped, the exception kept the tensors
+            self.clear()
+            self._ran_out = _NOT_AGAIN * planned.plan.peak_bytes / _GIB
+            lower = planned.step_down()
+            if lower is None:
+                raise OutOfMemory(device=planned.plan.device_name)
+            notes.append(words.step_down_note(planned.plan, lower.plan))
+            telling.announce(notes[-1])
+            planned = lower
+
+    def _painted(
+        self,
+        request: GenerateRequest,
+        inspected: Inspected,
+        maps: Sequence[ControlMap],
+        start: StartPicture | None,
+        plan: Plan,
+        telling: Telling,
+    ) -> tuple[Generated, float]:
+        """The pictures by one plan, and when the models were there (time.perf_counter())."""
+        models = self.residents.models(inspected.checkpoint, inspected.used_nets, plan, telling.announce)
+        loaded = time.perf_counter()
+        controls = [
+            ControlInput(
+                use=use,
+                image=maps[index],
+                weights=inspected.weights[index],
+                guess_mode=request.controls[index].guess_mode,
+            )
+            for index, use in zip(inspected.used, models.nets, strict=True)
         ]
-        return checkpoint, nets
+        brief = Brief(
+            request=request,
+            models=models,
+            solver=inspected.solver,
+            controls=controls,
+            start=start,
+            previews=self._models,
+        )
+        try:
+            return generate(brief, self.caches, report=telling.step, cancelled=telling.cancelled), loaded
+        finally:
+            models.placement.rest()  # a job that ended must not keep what others on the device could use
 
 
 def preload() -> None:
     """Import what the first job would wait for."""
     library = importlib.import_module("diffusers")
-    for name in ("StableDiffusionControlNetPipeline", "AutoencoderKL", "ControlNetModel", "UNet2DConditionModel"):
+    for name in ("StableDiffusionPipeline", "AutoencoderKL", "ControlNetModel", "UNet2DConditionModel"):
         getattr(library, name)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...protocol import checks
 from ...protocol.arrays import AnyArray, ArrayRef, UInt8Array
-from ...protocol.checks import check
 from ...protocol.errors import JobCancelled
 from ...protocol.events import Progress
 from ...protocol.jobs import JobResult, Phase, Timing
@@ -54,7 +54,7 @@ class MapMaker:
             on_progress(Progress(job_id=job_id, phase=Phase.LOAD, note=text))
 
         stop_if(cancelled)
-        check(request)
+        checks.check(request)
         started = time.perf_counter()
         family, folder = self._family(request)
         nets = [
@@ -105,6 +105,15 @@ class MapMaker:
             )
             maps.append(_as_handed_over(image, control, net))
         return maps, Timing(phase=Phase.CONDITIONING, ms=1000 * (time.perf_counter() - started))
+
+    def check_arrays(self, request: GenerateRequest) -> None:
+        """Raise BlobMissing or InvalidArray unless all that the request speaks of is there."""
+        for ref in checks.references(request):
+            self._blobs.check(ref)
+
+    def read(self, ref: ArrayRef) -> AnyArray:
+        """An array of a request. Raises BlobMissing or InvalidArray."""
+        return self._blobs.read_array(ref)
 
     def store(self, images: Sequence[AnyArray]) -> tuple[list[ArrayRef], Timing]:
         """Put arrays into the blob store."""

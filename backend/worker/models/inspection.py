@@ -51,6 +51,11 @@ class CheckpointInfo:
         """Whether the UNet was trained to fill a hole: besides the latents it takes a mask and a picture with it."""
         return self.unet_config["in_channels"] == HOLE_CHANNELS
 
+    @property
+    def knows_guidance(self) -> bool:
+        """Whether the UNet was trained to be told the guidance scale (LCM), and so needs no negative prompt."""
+        return self.unet_config.get("time_cond_proj_dim") is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetTraits:

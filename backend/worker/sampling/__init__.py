@@ -1,6 +1,7 @@
-"""Control images and a prompt to a picture."""
+"""Control images and a prompt to pictures."""
 
-from .generation import Generated, generate
+from .generation import Brief, Caches, Generated, Step, generate
+from .hints import HintCache
 from .prompts import PromptCache
 
-__all__ = ["Generated", "PromptCache", "generate"]
+__all__ = ["Brief", "Caches", "Generated", "HintCache", "PromptCache", "Step", "generate"]

@@ -24,47 +24,40 @@ class LatentDistribution:
         return _scaled(self.mean + self.deviation * noise, self.config)
 
 
-def encode(vae: Any, image: Any, *, device: Any, tiled: bool = False) -> LatentDistribution:
-    """The latents of a picture, (1, 3, height, width) float32 in -1..1."""
-    with _ready(vae, tiled) as dtype:
+def encode(vae: Any, image: Any, *, device: Any, dtype: Any, tiled: bool = False) -> LatentDistribution:
+    """The latents of a picture, (1, 3, height, width) float32 in -1..1. `dtype` is the VAE's, wherever it lies."""
+    with torch().inference_mode(), _tiles(vae, tiled):
         found = vae.encode(image.to(device=device, dtype=dtype)).latent_dist
         return LatentDistribution(mean=found.mean.float(), deviation=found.std.float(), config=vae.config)
 
 
-def decode(vae: Any, latents: Any, *, tiled: bool = False) -> UInt8Array:
-    """(height, width, 3) uint8 sRGB from latents (1, 4, height / 8, width / 8) on the VAE's device."""
-    with _ready(vae, tiled) as dtype:
+def decode(vae: Any, latents: Any, *, dtype: Any, tiled: bool = False) -> UInt8Array:
+    """(height, width, 3) uint8 sRGB from latents (1, 4, height / 8, width / 8)."""
+    with torch().inference_mode(), _tiles(vae, tiled):
         image = vae.decode(_unscaled(latents, vae.config).to(dtype), return_dict=False)[0]
         levels = ((image[0].float() * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch().uint8)
         return cast(UInt8Array, levels.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def picture_tensor(image: UInt8Array) -> Any:
-    """(1, 3, height, width) float32 in -1..1 of (height, width, 3) uint8, as diffusers prepares pictures."""
-    planes = torch().from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
+    """(1, 3, height, width) float32 in -1..1 of (height, width, 3) uint8.
+
+    As diffusers prepares pictures, down to the order in memory (channels last), by which convolutions round.
+    """
+    planes = torch().from_numpy(np.ascontiguousarray(image)[None]).permute(0, 3, 1, 2)
     return 2.0 * (planes.float() / 255) - 1.0
 
 
 @contextmanager
-def _ready(vae: Any, tiled: bool) -> Generator[Any]:
-    """The VAE as it has to run, and the dtype that it takes.
-
-    SDXL's VAE overflows in float16 and says so in its config ("force_upcast"); it then runs in float32.
-    """
-    library = torch()
-    upcast = vae.dtype == library.float16 and vae.config.force_upcast
-    if upcast:
-        vae.to(dtype=library.float32)
+def _tiles(vae: Any, tiled: bool) -> Generator[None]:
+    """Within it the VAE works tile by tile, or doesn't."""
     if tiled:
         vae.enable_tiling()
-    else:
-        vae.disable_tiling()
     try:
-        with library.inference_mode():
-            yield vae.dtype
+        yield
     finally:
-        if upcast:
-            vae.to(dtype=library.float16)
+        if tiled:
+            vae.disable_tiling()
 
 
 def _scaled(latents: Any, config: Any) -> Any:

@@ -1,153 +1,229 @@
-"""One picture: prompt encoding, denoising with several ControlNets, decoding.
+"""One job's pictures: prompts, start, denoising batch by batch, decoding.
 
-`_denoise` is the only place that calls a diffusers pipeline; a denoising loop of our own replaces that function.
+The models are called in what is called from here, never through a diffusers pipeline's call.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ....protocol.arrays import Float32Array, UInt8Array
+from ....protocol.arrays import UInt8Array
 from ....protocol.errors import JobCancelled
 from ....protocol.jobs import Phase, Timing
-from ....protocol.request import Control, GenerateRequest
-from ..models.inspection import CheckpointInfo
-from ..models.together import networks
+from ....protocol.request import GenerateRequest
+from ..models.residents import Models
 from ..third_party import torch
 from .decoding import decode
-from .hints import encoded_once
-from .previews import latent_preview
-from .prompts import Embeddings, PromptCache, TextEncoders, stacked
-from .schedulers import make_scheduler
-
-ControlImage = UInt8Array | Float32Array  # (height, width, 3), row 0 at the top
-
-LATENT_PIXELS = 8  # a latent's side in pixels, for every family so far
+from .denoise import denoise
+from .guidance import ControlInput, GuidedModel
+from .hints import HintCache
+from .previews import Previewer
+from .prompts import EncodedPicture, PromptCache, TextEncoders, stacked
+from .solvers import Solver
+from .start import EncodedStart, StartPicture, begin, draw, encode_start, kept_put_back
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A denoising step that is done."""
+    """An evaluation of the models that is done."""
 
     done: int  # 1 for the first
-    total: int  # Heun and PNDM take more than were asked for
-    preview: UInt8Array  # (height / 8, width / 8, 3)
+    total: int  # of a picture; Heun and PNDM take more than were asked for
+    picture: int  # 1 for the first; of several at once the first of them
+    share: float  # of all steps of the job, 0 to 1
+    preview: UInt8Array | None  # (height / 8, width / 8, 3), or larger; None where there is no newer one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """The picture and what it took."""
+    """The pictures and what they took."""
 
-    image: UInt8Array  # (height, width, 3) sRGB, row 0 at the top
+    images: tuple[UInt8Array, ...]  # (height, width, 3) sRGB, row 0 at the top
     timings: tuple[Timing, ...]
+    notes: tuple[str, ...]  # what the user should hear of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Caches:
+    """What is kept from job to job."""
+
+    prompts: PromptCache
+    hints: HintCache
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Brief:
+    """A job whose models are in memory, and whose every question is answered."""
+
+    request: GenerateRequest
+    models: Models
+    solver: Solver
+    controls: Sequence[ControlInput]  # those that count at any step
+    start: StartPicture | None
+    previews: Path  # where a TAESD may lie
 
 
 def generate(
-    pipeline: Any,
-    checkpoint: CheckpointInfo,
-    request: GenerateRequest,
-    controls: Sequence[tuple[Control, ControlImage]],
-    prompts: PromptCache,
+    brief: Brief,
+    caches: Caches,
     *,
     report: Callable[[Phase, Step | None], None],
     cancelled: Callable[[], bool],
 ) -> Generated:
-    """Make the picture; the same arguments give the same bytes on the same device.
+    """Make the pictures; the same arguments give the same bytes on the same device.
 
-    `pipeline` has one ControlNet for each of `controls`, in their order, whose images have the picture's size.
-    `report` hears of each phase as it begins and of each step as it ends. Raises JobCancelled within one
-    step of `cancelled()` turning true, and leaves the pipeline fit for the next job.
+    `report` hears of each phase as it begins and of each step as it ends. Raises JobCancelled within two steps of
+    `cancelled()` turning true, on a CPU within one, and leaves the models fit for the next job.
     """
     clock = _Clock()
-    report(Phase.ENCODE, None)
-    encoders = TextEncoders(
-        pipeline=pipeline,
-        device=pipeline._execution_device,
-        key=(*checkpoint.key, str(pipeline.unet.dtype)),
-        zeros_for_empty=checkpoint.zeros_for_empty,
-    )
-    encoded = prompts.encode(encoders, request.pictures[:1], guided=request.guidance_scale > 1)
-    embeddings = stacked(encoded, device=pipeline._execution_device)
-    clock.lap(Phase.ENCODE)
-    pipeline.scheduler = make_scheduler(request.scheduler, checkpoint.scheduler_config)
-
-    def on_step(latents: Any, done: int, total: int) -> None:
-        clock.lap(Phase.STEP)
-        preview = latent_preview(latents, pipeline.scheduler, checkpoint.family)
-        report(Phase.STEP, Step(done=done, total=total, preview=preview))
+    _be_reproducible()
+    with torch().inference_mode():
+        report(Phase.ENCODE, None)
+        prompts = _encoded_prompts(brief, caches.prompts)
         _stop_if(cancelled)
+        start = _encoded_start(brief)
+        clock.lap(Phase.ENCODE)
+        _stop_if(cancelled)
+        place = brief.models.placement
+        previewer = Previewer(
+            brief.models.checkpoint.family, device=str(place.device), models=brief.previews, dtype=place.dtype
+        )
+        steps = _Steps(brief, previewer, clock, report, cancelled)
+        latents = _denoised(brief, caches.hints, prompts, start, steps)
+        images: list[UInt8Array] = []
+        with place.using("vae"):
+            for each in latents:
+                report(Phase.DECODE, None)
+                image = decode(brief.models.vae, each, dtype=place.vae_dtype, tiled=place.plan.tiled_vae)
+                images.append(image if brief.start is None else kept_put_back(brief.start, image))
+                clock.lap(Phase.DECODE)
+                _stop_if(cancelled)
+    return Generated(images=tuple(images), timings=tuple(clock.timings), notes=previewer.notes)
 
-    _stop_if(cancelled)
-    latents = _denoise(pipeline, request, embeddings, controls, on_step)
-    report(Phase.DECODE, None)
-    image = decode(pipeline.vae, latents)
-    clock.lap(Phase.DECODE)
-    _stop_if(cancelled)
-    return Generated(image=image, timings=tuple(clock.timings))
+
+def _encoded_prompts(brief: Brief, cache: PromptCache) -> list[EncodedPicture]:
+    request, models = brief.request, brief.models
+    encoders = TextEncoders(
+        pipeline=models.pipeline,
+        device=models.placement.device,
+        key=(*models.checkpoint.key, str(models.placement.dtype)),
+        zeros_for_empty=models.checkpoint.zeros_for_empty,
+    )
+    guided = request.guidance_scale > 1 and not models.checkpoint.knows_guidance
+    known = cache.knows(encoders, request.pictures, guided=guided)
+    with nullcontext() if known else models.placement.using("text"):
+        return cache.encode(encoders, request.pictures, guided=guided)
 
 
-def _denoise(
-    pipeline: Any,
-    request: GenerateRequest,
-    embeddings: Embeddings,
-    controls: Sequence[tuple[Control, ControlImage]],
-    on_step: Callable[[Any, int, int], None],
+def _encoded_start(brief: Brief) -> EncodedStart | None:
+    if brief.start is None:
+        return None
+    models = brief.models
+    with models.placement.using("vae"):
+        return encode_start(
+            models.vae,
+            brief.start,
+            fills_holes=models.checkpoint.fills_holes,
+            device=models.placement.device,
+            dtype=models.placement.vae_dtype,
+            tiled=models.placement.plan.tiled_vae,
+        )
+
+
+def _denoised(
+    brief: Brief, hints: HintCache, prompts: Sequence[EncodedPicture], start: EncodedStart | None, steps: "_Steps"
+) -> list[Any]:
+    """The latents (1, 4, height / 8, width / 8) float32 of each picture."""
+    finished: list[Any] = []
+    with brief.models.placement.using("denoiser"):
+        for first in range(0, len(prompts), brief.request.batch_size):
+            batch = slice(first, first + brief.request.batch_size)
+            steps.begin(first, len(prompts[batch]))
+            latents = _denoised_batch(brief, hints, batch, prompts[batch], start, steps)
+            finished.extend(latents.split(1))
+    return finished
+
+
+def _denoised_batch(
+    brief: Brief,
+    hints: HintCache,
+    batch: slice,
+    prompts: Sequence[EncodedPicture],
+    start: EncodedStart | None,
+    steps: "_Steps",
 ) -> Any:
-    """Latents (1, 4, height / 8, width / 8). What `on_step` raises ends it."""
-    library = torch()
-
-    def callback(running: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        on_step(tensors["latents"], index + 1, len(running.scheduler.timesteps))
-        return tensors
-
-    # Noise is made on the CPU, in float32, whatever the device: a seed means the same picture everywhere.
-    generator = library.Generator("cpu").manual_seed(request.seed)
-    shape = (1, 4, request.size.height // LATENT_PIXELS, request.size.width // LATENT_PIXELS)
-    noise = library.randn(shape, generator=generator, dtype=library.float32)
-    arguments: dict[str, Any] = {
-        **_texts(embeddings),
-        "width": request.size.width,
-        "height": request.size.height,
-        "num_inference_steps": request.steps,
-        "guidance_scale": request.guidance_scale,
-        "latents": noise.to(pipeline.unet.dtype),
-        "generator": generator,  # for the schedulers that add noise at each step
-        "output_type": "latent",
-        "return_dict": False,
-        "callback_on_step_end": callback,
-        "callback_on_step_end_tensor_inputs": ["latents"],
-    }
-    if controls:
-        arguments |= {
-            "image": [_control_tensor(image) for _, image in controls],
-            "controlnet_conditioning_scale": [control.conditioning_scale for control, _ in controls],
-            "control_guidance_start": [control.start for control, _ in controls],
-            "control_guidance_end": [control.end for control, _ in controls],
-        }
-    nets = networks(pipeline.controlnet) if controls else ()
-    try:
-        with library.inference_mode(), encoded_once(nets):
-            return pipeline(**arguments)[0]
-    except BaseException:
-        pipeline.maybe_free_model_hooks()  # a job that is stopped half-way must not keep the GPU's memory
-        raise
+    models, request = brief.models, brief.request
+    device, dtype = models.placement.device, models.placement.dtype
+    # on the CPU and in float32, whatever the device: a seed means the same picture everywhere
+    generators = [torch().Generator("cpu").manual_seed(picture.seed) for picture in request.pictures[batch]]
+    beginning = begin(brief.solver, generators, request.size, start, device=device)
+    model = GuidedModel(
+        models.unet,
+        brief.controls,
+        stacked(prompts, device=device),
+        timesteps=brief.solver.timesteps,
+        guidance_scale=request.guidance_scale,
+        size=request.size,
+        pictures=len(prompts),
+        extra_channels=beginning.extra,
+        hints=hints,
+        device=device,
+        dtype=dtype,
+    )
+    return denoise(
+        model,
+        brief.solver,
+        beginning,
+        fresh_noise=lambda: draw(generators, request.size, device=device),
+        queued=steps.queued,
+        finished=steps.finished,
+    )
 
 
-def _texts(embeddings: Embeddings) -> dict[str, Any]:
-    rows = {"prompt_embeds": embeddings.text, "pooled_prompt_embeds": embeddings.pooled}
-    given = {name: tensor for name, tensor in rows.items() if tensor is not None}
-    positive = {name: tensor[-1:] for name, tensor in given.items()}
-    negative = {f"negative_{name}": tensor[:1] for name, tensor in given.items() if len(tensor) > 1}
-    return {**positive, **negative}
+class _Steps:
+    """Tells of the evaluations as they end, and ends the job with one when it is cancelled."""
+
+    def __init__(
+        self,
+        brief: Brief,
+        previewer: Previewer,
+        clock: "_Clock",
+        report: Callable[[Phase, Step | None], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._total = len(brief.solver.timesteps)
+        self._pictures = len(brief.request.pictures)
+        self._previewer = previewer
+        self._preview: UInt8Array | None = None
+        self._clock, self._report, self._cancelled = clock, report, cancelled
+        self._first = self._count = 0
+
+    def begin(self, first: int, count: int) -> None:
+        """The evaluations to come are those of `count` pictures from the one with index `first` on."""
+        self._first, self._count = first, count
+
+    def queued(self, index: int, estimate: Callable[[], Any]) -> None:
+        """An evaluation is on its way."""
+        newest = self._previewer.show(estimate(), index)
+        self._preview = self._preview if newest is None else newest
+
+    def finished(self, index: int) -> None:
+        """An evaluation is done."""
+        self._clock.lap(Phase.STEP)
+        share = (self._first + self._count * (index + 1) / self._total) / self._pictures
+        preview, self._preview = self._preview, None
+        step = Step(done=index + 1, total=self._total, picture=self._first + 1, share=share, preview=preview)
+        self._report(Phase.STEP, step)
+        _stop_if(self._cancelled)
 
 
-def _control_tensor(image: ControlImage) -> Any:
-    """(1, 3, height, width) float32: a byte map in 0..1, a float map as it is (-1 is what inpainting paints anew)."""
-    planes = torch().from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
-    return planes.float() / 255 if image.dtype == np.uint8 else planes
+def _be_reproducible() -> None:
+    """Have cuDNN choose by the shapes alone, and not by what was quickest this once."""
+    cudnn = torch().backends.cudnn
+    cudnn.benchmark, cudnn.deterministic = False, True
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:

@@ -73,6 +73,14 @@ class PromptCache:
             found.append(EncodedPicture(positive=positive, negative=negative))
         return found
 
+    def knows(self, encoders: TextEncoders, pictures: Sequence[Variant], *, guided: bool) -> bool:
+        """Whether `encode` would need the text encoders for none of them."""
+        wanted = {picture.prompt for picture in pictures}
+        if guided:
+            negatives = {picture.negative_prompt for picture in pictures}
+            wanted |= negatives - {""} if encoders.zeros_for_empty else negatives
+        return all((*encoders.key, text) in self._kept for text in wanted)
+
     def _text(self, encoders: TextEncoders, text: str) -> Encoded:
         full_key = (*encoders.key, text)
         if full_key not in self._kept:

@@ -1,6 +1,5 @@
 """Whole jobs in this process: the picture, its determinism, and what changes it."""
 
-import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable
@@ -8,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.jobs import JobRunner
 from underpaint.backend.worker.models import embedded
-from underpaint.backend.worker.sampling import generation
 from underpaint.protocol.arrays import UInt8Array
 from underpaint.protocol.errors import (
     ControlNetNotChosen,
@@ -23,42 +20,13 @@ from underpaint.protocol.errors import (
     ModelMismatch,
     ModelMissing,
 )
-from underpaint.protocol.events import Progress
 from underpaint.protocol.geometry import Extent
-from underpaint.protocol.jobs import JobResult, Phase
-from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request, Scheduler
-from worker_runner import make_runner
+from underpaint.protocol.jobs import Phase
+from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Scheduler
+from worker_runner import Job, make_runner
 from worker_scene import depth_pass
 
 Asked = Callable[..., GenerateRequest]
-
-
-class Job:
-    """One run of a job, and everything it told on the way."""
-
-    def __init__(self, runner: JobRunner, request: Request, *, cancel_at: int | None = None) -> None:
-        self.progress: list[Progress] = []
-        self.previews: list[UInt8Array] = []
-        self.cancel_at = cancel_at
-        self.result: JobResult | None = None
-        self._runner, self._request = runner, request
-
-    def run(self) -> JobResult:
-        self.result = self._runner.run(
-            "0" * 32,
-            self._request,
-            on_progress=self.progress.append,
-            on_preview=lambda step, preview: self.previews.append(preview),
-            cancelled=self._cancelled,
-        )
-        return self.result
-
-    @property
-    def steps(self) -> list[int]:
-        return [entry.step for entry in self.progress if entry.phase is Phase.STEP]
-
-    def _cancelled(self) -> bool:
-        return self.cancel_at is not None and len(self.steps) >= self.cancel_at
 
 
 @pytest.fixture
@@ -204,39 +172,28 @@ def test_cancel_before_the_first_step(runner: JobRunner, asked: Asked) -> None:
     assert job.progress == []
 
 
-def test_hints_are_encoded_once_a_job_with_the_same_result_to_the_bit(
-    picture: Picture, runner: JobRunner, asked: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    request = asked(steps=4)
-    once = picture(request)
-    calls: list[object] = []
-    monkeypatch.setattr(ControlNetConditioningEmbedding, "forward", counting(calls))
-    picture(request)
-    assert len(calls) == 3
-    with monkeypatch.context() as patch:
-        patch.setattr(generation, "encoded_once", contextlib.nullcontext)
-        assert (picture(request) == once).all()
-    assert len(calls) == 3 + 3 * 4
-
-
-def counting(calls: list[object]) -> Callable[..., object]:
-    """The hint encoder's own forward, which also takes down that it was called."""
-    forward = ControlNetConditioningEmbedding.forward
-
-    def counted(encoder: ControlNetConditioningEmbedding, hint: object) -> object:
-        calls.append(hint)
-        return forward(encoder, hint)
-
-    return counted
+def test_hints_are_encoded_once_and_kept(runner: JobRunner, asked: Asked, controls: tuple[Control, ...]) -> None:
+    hints = runner.caches.hints
+    hints.clear()
+    before = hints.encoded
+    first = Job(runner, asked(steps=4)).run()
+    assert hints.encoded == before + 3
+    assert Job(runner, asked(steps=4)).run().image == first.image
+    Job(runner, asked(prompt="another", seed=1, controls=scaled(controls, 0.5, 1.0, 0.0))).run()
+    assert hints.encoded == before + 3
+    hints.clear()
+    assert Job(runner, asked(steps=4)).run().image == first.image
+    assert hints.encoded == before + 6
 
 
 def test_prompts_are_encoded_once(runner: JobRunner, asked: Asked) -> None:
+    prompts = runner.caches.prompts
     Job(runner, asked(prompt="encoded once")).run()
-    before = runner.prompts.encoded
+    before = prompts.encoded
     Job(runner, asked(prompt="encoded once", seed=1)).run()
-    assert runner.prompts.encoded == before
+    assert prompts.encoded == before
     Job(runner, asked(prompt="encoded twice")).run()
-    assert runner.prompts.encoded == before + 1
+    assert prompts.encoded == before + 1
 
 
 def test_models_stay_between_jobs_and_swapping_a_controlnet_keeps_the_checkpoint(

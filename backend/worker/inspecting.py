@@ -1,0 +1,64 @@
+"""What a picture job needs, found and checked before anything is loaded or computed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...protocol.errors import InvalidRequest
+from ...protocol.request import GenerateRequest
+from .models import references
+from .models.choice import NetChoice, choose
+from .models.inspection import CheckpointInfo, inspect_checkpoint
+from .sampling.solvers import Solver, make_solver
+from .sampling.weights import step_weights
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inspected:
+    """A picture job whose models are on this computer and fit together."""
+
+    checkpoint: CheckpointInfo
+    nets: tuple[NetChoice, ...]  # one for each control
+    solver: Solver  # without any evaluation where the start picture is to be left as it is
+    weights: tuple[tuple[float, ...], ...]  # of each control at each evaluation
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """The controls that count at any evaluation. The others cost nothing but their control images."""
+        return tuple(index for index, weights in enumerate(self.weights) if any(weights))
+
+    @property
+    def used_nets(self) -> tuple[NetChoice, ...]:
+        """The ControlNets to load, one for each control that counts."""
+        return tuple(self.nets[index] for index in self.used)
+
+
+def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str], None]) -> Inspected:
+    """Find every model and check that it does what is asked for.
+
+    `announce` hears what takes long before it begins, and may raise. Raises InvalidRequest and ModelError of every
+    sort.
+    """
+    folder = references.checkpoint_folder(
+        request.checkpoint, models=models, allow_download=request.allow_download, announce=announce
+    )
+    checkpoint = inspect_checkpoint(folder, request.checkpoint)
+    start = request.start
+    if checkpoint.fills_holes and (start is None or start.mask is None):
+        raise InvalidRequest(
+            reason=f"the checkpoint {request.checkpoint} is made for inpainting, and there is no start picture with a "
+            "mask. Give it one, or choose the plain checkpoint"
+        )
+    solver = make_solver(
+        request.scheduler,
+        request.sigmas,
+        checkpoint.scheduler_config,
+        request.steps,
+        1.0 if start is None else start.strength,
+    )
+    nets = tuple(
+        choose(control, checkpoint, models=models, allow_download=request.allow_download, announce=announce)
+        for control in request.controls
+    )
+    weights = step_weights(request.controls, len(solver.timesteps))
+    return Inspected(checkpoint=checkpoint, nets=nets, solver=solver, weights=weights)
