@@ -237,12 +237,12 @@ class GuidedModel:
     def _condition(self, control: ControlInput, given: Given) -> Callable[[], Any]:
         """What gives the control image through the net's encoder, (1, channels, height / 8, width / 8)."""
         net = control.use.net
+        rows = 1 if given.shared else given.rows
         if self._savings.keep_hints:
-            embedding = self._hints.embedding(net, control.image, device=self._device, dtype=self._dtype)
+            embedding = self._hints.embedding(net, control.image, device=self._device, dtype=self._dtype, rows=rows)
             return lambda: embedding
         image = control_tensor(control.image, device=self._device, dtype=self._dtype)
-        rows = image.expand(self._pictures * given.halves, -1, -1, -1)
-        return lambda: encode(net, rows)[:1]
+        return lambda: encode(net, image, rows)
 
 
 def guidance_embedding(guidance_scale: float, width: int) -> Any:

@@ -4,8 +4,6 @@ import hashlib
 import itertools
 import weakref
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,7 @@ from ..third_party import torch
 
 ControlImage = UInt8Array | Float32Array  # (height, width, 3), row 0 at the top
 
-_CAPACITY_BYTES = (
-    128 * 2**20
-)  # an SDXL net's embedding of 1024 x 1024 pixels is 10 MB in float16, an SD 1.5 net's of 512 x 512 is 2.6 MB
+_CAPACITY_BYTES = 128 * 2**20  # an SDXL net's embedding of 1024 x 1024 pixels is 10 MB in float16
 
 
 class HintCache:
@@ -32,14 +28,17 @@ class HintCache:
         self._names = weakref.WeakKeyDictionary[Any, int]()  # an id() is given to another net once one is gone
         self._numbers = itertools.count()
 
-    def embedding(self, net: Any, image: ControlImage, *, device: Any, dtype: Any) -> Any:
-        """(1, channels, height / 8, width / 8) of the latents, of a control image of the picture's size."""
+    def embedding(self, net: Any, image: ControlImage, *, device: Any, dtype: Any, rows: int = 1) -> Any:
+        """A control image of the picture's size through the net's encoder, (1, channels, height / 8, width / 8).
+
+        More `rows` make no difference but in rounding: convolutions are computed in an order that depends on them.
+        """
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-        key = (self._name(net), digest, image.shape, image.dtype.str, str(device), dtype)
+        key = (self._name(net), digest, image.shape, image.dtype.str, str(device), dtype, rows)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        embedding = encode(net, control_tensor(image, device=device, dtype=dtype))
+        embedding = encode(net, control_tensor(image, device=device, dtype=dtype), rows)
         self.encoded += 1
         self._keep(key, embedding)
         return embedding
@@ -76,47 +75,8 @@ def control_tensor(image: ControlImage, *, device: Any, dtype: Any) -> Any:
     return planes.to(device=device, dtype=dtype)
 
 
-def encode(net: Any, image: Any) -> Any:
-    """A control image (rows, 3, height, width) through a net's hint encoder."""
+def encode(net: Any, image: Any, rows: int = 1) -> Any:
+    """(1, channels, height / 8, width / 8): a control image (1, 3, height, width) through a net's encoder."""
     if net.config.controlnet_conditioning_channel_order == "bgr":
         image = image.flip(1)
-    return net.controlnet_cond_embedding(image)
-
-
-@contextmanager
-def encoded_once(controlnets: Sequence[Any]) -> Generator[None]:
-    """Within it, each ControlNet encodes a hint that it has seen by giving the same tensor again.
-
-    The hint doesn't change from step to step, yet diffusers encodes it anew in each: with the embedded
-    checkpoint that is a third of a step. The result is the same to the bit.
-    """
-    encoders: list[Any] = list(
-        {id(net): net.controlnet_cond_embedding for net in controlnets}.values()
-    )  # a net may serve twice
-    before: list[Any] = [
-        encoder.__dict__.get("forward") for encoder in encoders
-    ]  # set where accelerate hooked the module
-    for encoder in encoders:
-        encoder.forward = _remembering(encoder.forward)
-    try:
-        yield
-    finally:
-        for encoder, forward in zip(encoders, before, strict=True):
-            if forward is None:
-                del encoder.forward
-            else:
-                encoder.forward = forward
-
-
-def _remembering(forward: Any) -> Any:
-    seen: dict[
-        tuple[Any, ...], tuple[Any, Any]
-    ] = {}  # the hint is kept with its code, so that its memory stays its own
-
-    def encode(hint: Any) -> Any:
-        key = (hint.data_ptr(), *hint.shape)  # not its id: half of a batch is a new view at each step
-        if key not in seen:
-            seen[key] = (hint, forward(hint))
-        return seen[key][1]
-
-    return encode
+    return net.controlnet_cond_embedding(image.repeat(rows, 1, 1, 1))[:1].clone()  # not a view that holds all rows
