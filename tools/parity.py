@@ -1,9 +1,9 @@
 """Compare our sampling with diffusers' own pipelines, print a line for each combination of options; 1 on any miss.
 
 A line names the combination (its group, the checkpoint, what is painted, the nets with their scales and windows, and
-every option that isn't the usual one) and then what was compared: the threshold ("=" is equal to the bit, or to the
-number), and what was measured. "matters" is how far stock's own picture moves when that option is taken away, the
-least of the line's options: what doesn't matter can't be compared. The tests are in tests/backend/parity.
+every option that isn't the usual one) and then what was compared: the threshold ("bit-equal", or a number), and what
+was measured. "matters" is how far stock's own picture moves when an option is taken away, the least of the line's
+options: what doesn't matter can't be compared. The tests are in tests/backend/parity.
 """
 
 import itertools
@@ -28,14 +28,14 @@ class Figure:
     compared: str
     measured: float
     threshold: float
-    better: str  # "less", "more" or "equal"
+    better: str  # "less", "more", "equal", or "bits" for a difference of 0
     passed: bool
 
     @property
     def words(self) -> str:
         """The figure in its line."""
-        sign = {"less": "<=", "more": ">=", "equal": "="}[self.better]
-        threshold = "bit-equal" if self.better == "equal" and self.threshold == 0 else f"{sign} {self.threshold:.3g}"
+        sign = {"less": "<= ", "more": ">= ", "equal": "= ", "bits": ""}[self.better]
+        threshold = "bit-equal" if self.better == "bits" else f"{sign}{self.threshold:.3g}"
         return f"{'' if self.passed else 'MISS '}{self.compared} {threshold}: {self.measured:.3g}"
 
 

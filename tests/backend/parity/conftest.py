@@ -83,15 +83,19 @@ def parity(figure: Callable[[dict[str, object]], None]) -> Iterator[Callable[...
         missed: list[str] = []
 
         def compare(
-            compared: str, measured: float, threshold: float, *, better: Literal["less", "more", "equal"] = "less"
+            compared: str,
+            measured: float,
+            threshold: float,
+            *,
+            better: Literal["less", "more", "equal", "bits"] = "less",
         ) -> None:
             held.append(
-                {"less": measured <= threshold, "more": measured >= threshold, "equal": measured == threshold}[better]
+                {"less": measured <= threshold, "more": measured >= threshold}.get(better, measured == threshold)
             )
             entry = {"group": group, "what": what, "compared": compared, "better": better, "passed": bool(held[-1])}
             figure({**entry, "measured": float(measured), "threshold": float(threshold)})
             if not held[-1]:
-                sign = {"less": "at most", "more": "at least", "equal": "exactly"}[better]
+                sign = {"less": "at most", "more": "at least"}.get(better, "exactly")
                 missed.append(f"{compared}: {measured:g}, expected {sign} {threshold:g}")
 
         yield compare

@@ -1,8 +1,9 @@
 """Our side: the guided model at the latents where stock's stands, and whole jobs through the worker's own door."""
 
+import contextlib
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from underpaint.backend.worker.sampling.prompts import Embeddings
 from underpaint.backend.worker.sampling.weights import step_weights
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobResult
-from underpaint.protocol.request import Control, CurvePoint, GenerateRequest, Start, Variant
+from underpaint.protocol.request import Control, CurvePoint, GenerateRequest, Precision, Start, Variant
 from underpaint.protocol.sources import ReadyMap
 
 EXACT = Savings(keep_times=False, shared_prefix=False, folded_scales=False)
@@ -86,24 +87,43 @@ class Differences:
 
 @dataclass
 class Predicted:
-    """What stock painted, and how far our predictions were off at each of its latents."""
+    """How far our predictions are off at each of stock's latents, and what stock's scheduler makes of ours."""
 
     painted: Painted
     differences: dict[str, Differences] = field(default_factory=dict)
 
 
-def predict_beside(stock: Stock, job: Job, savings: dict[str, Savings]) -> Predicted:
-    """Run stock, and ours at each of its latents with each of the savings."""
+def predict_beside(stock: Stock, job: Job, savings: Mapping[str, Savings]) -> Predicted:
+    """Run stock's pipeline, and ours at each of its latents with each of the savings.
+
+    The pipeline goes on with our prediction, that of the first of the savings. oneDNN is switched off, for all:
+    it takes another kernel for a convolution of one row of less than 20480 numbers than for two rows, which no
+    layer of a real net ever is, and which rounds differently.
+    """
     differences = {name: Differences() for name in savings}
     models: dict[str, GuidedModel] = {}
 
-    def on_step(seen: Spied) -> None:
+    def on_step(seen: Spied) -> torch.Tensor:
+        found: list[torch.Tensor] = []
         for name, chosen in savings.items():
             if seen.index == 0:
                 models[name] = guided_model(stock, job, seen, chosen, HintCache())
-            differences[name].add(models[name](seen.sample, seen.index), seen.prediction)
+            found.append(models[name](seen.sample, seen.index))
+            differences[name].add(found[-1], seen.prediction)
+        return found[0]
 
-    return Predicted(painted=stock.paint(job, on_step=on_step), differences=differences)
+    with without_onednn():
+        return Predicted(painted=stock.paint(job, on_step=on_step), differences=differences)
+
+
+@contextlib.contextmanager
+def without_onednn() -> Iterator[None]:
+    """Convolutions by torch's own kernels, which round the same however many rows there are."""
+    torch._C._set_mkldnn_enabled(False)  # the public switch sets TF32 too, and warns that there is none
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(True)
 
 
 class Ours:
@@ -142,14 +162,14 @@ class Ours:
             start=start,
         )
 
-    def paint(self, job: Job) -> Painted:
+    def paint(self, job: Job, *, precision: Precision = Precision.FLOAT32) -> Painted:
         """Run the job and keep what the VAE was given."""
         latents: list[torch.Tensor] = []
         with recorded_decoding(latents):
-            result = self.run(self.request(job))
+            result = self.run(replace(self.request(job), precision=precision))
         pictures = [self.blobs.read_array(image) for image in result.images]
         scaling = 0.13025 if job.xl else 0.18215
-        return Painted(latents=torch.cat(latents) * scaling, pictures=np.stack(pictures))
+        return Painted(latents=torch.cat(latents).float() * scaling, pictures=np.stack(pictures))
 
     def run(self, request: GenerateRequest) -> JobResult:
         """Through the runner's own door."""

@@ -24,7 +24,8 @@ class Spied:
     pooled: torch.Tensor | None  # (rows, width)
 
 
-OnStep = Callable[[Spied], None]
+OnStep = Callable[[Spied], torch.Tensor | None]
+"""May give a prediction of its own, which the pipeline then goes on with."""
 
 
 @contextlib.contextmanager
@@ -67,7 +68,7 @@ def spied(pipeline: Any, on_step: OnStep) -> Iterator[None]:
         ((rows, text, pooled),) = given
         given.clear()
         count = latents.shape[0]
-        on_step(
+        instead = on_step(
             Spied(
                 index=index,
                 timesteps=pipeline_timesteps(pipeline),
@@ -79,7 +80,7 @@ def spied(pipeline: Any, on_step: OnStep) -> Iterator[None]:
             )
         )
         index += 1
-        return step(prediction, timestep, latents, *arguments, **named)
+        return step(prediction if instead is None else instead, timestep, latents, *arguments, **named)
 
     scheduler.step, unet.forward = seen_step, seen_forward
     try:

@@ -1,0 +1,144 @@
+"""How often what really runs: counted at the modules themselves, through whole jobs."""
+
+import contextlib
+import gc
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+import transformers
+from parity_jobs import Job, Net
+from underpaint.protocol.request import ControlKind
+
+_STEPS = 8
+_SHRINKING = (
+    Net(folder="sd15-a"),
+    Net(folder="sd15-b", end=0.5),
+    Net(folder="sd15-c", end=0.25),
+)
+_PROMAX = (
+    Net(folder="sdxl-promax", kind=ControlKind.TILE, end=0.5),
+    Net(folder="sdxl-promax", kind=ControlKind.DEPTH, start=0.75),
+    Net(folder="sdxl-a", end=0.25),
+)
+_NETS = (diffusers.ControlNetModel, diffusers.ControlNetUnionModel)
+_TEXTS = (transformers.CLIPTextModel, transformers.CLIPTextModelWithProjection)
+
+JOBS = (
+    Job(nets=_SHRINKING, steps=_STEPS),
+    Job(nets=_SHRINKING, steps=_STEPS, pictures=3),
+    Job(nets=_SHRINKING, steps=_STEPS, pictures=3, batch=3),
+    Job(nets=(Net(folder="sd15-pool", kind=ControlKind.SHUFFLE), _SHRINKING[1]), steps=_STEPS),
+    Job(nets=(replace(_SHRINKING[0], curve=((0.0, 0.0), (0.4, 0.0), (1.0, 1.0))), _SHRINKING[2]), steps=_STEPS),
+    Job(checkpoint="sdxl", nets=_PROMAX, steps=_STEPS),
+    Job(nets=_SHRINKING, steps=_STEPS, task="image", strength=0.5),
+    Job(nets=(Net(folder="sd15-a", scale=0.0), Net(folder="sd15-b", end=0.01)), steps=_STEPS),
+)
+
+
+class Calls:
+    """How often each module was called."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+        self._alive: dict[int, torch.nn.Module] = {}  # so that no number is given to another
+
+    def note(self, module: torch.nn.Module, _: Any) -> None:
+        self._counts[id(module)] += 1
+        self._alive[id(module)] = module
+
+    def of(self, part: Callable[[Any], Any], *kinds: type) -> list[int]:
+        """The calls of that part of every model of these kinds; models that weren't called are left out."""
+        models = [thing for thing in gc.get_objects() if issubclass(type(thing), kinds)]
+        counts = [self._counts[id(part(model))] for model in models]
+        return [count for count in counts if count]
+
+    def of_kinds(self, *kinds: type) -> int:
+        """The calls of every module of these kinds."""
+        return sum(self._counts[number] for number, module in self._alive.items() if isinstance(module, kinds))
+
+    def of_text_keys(self) -> set[int]:
+        """How often each cross-attention made keys of the text."""
+        found = (
+            self._counts[id(module.to_k)]
+            for module in self._alive.values()
+            if isinstance(module, diffusers.models.attention.BasicTransformerBlock)
+            for module in (module.attn2,)
+        )
+        return set(found)
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[Calls]:
+    calls = Calls()
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(calls.note)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def evaluations(job: Job) -> int:
+    return int(job.steps * job.strength) if job.task != "text" else job.steps
+
+
+def runs(job: Job) -> int:
+    """The sum of the windows' steps; images that share a union net share its runs."""
+    count = evaluations(job)
+    active: dict[object, set[int]] = {}
+    for number, net in enumerate(job.nets):
+        key = net.folder if net.mode is not None else number
+        first = math.ceil(net.start * count - 1e-9)
+        last = math.floor(net.end * count + 1e-9)
+        if net.curve:  # one that begins at 0 and leaves it after 0.4
+            first = next(index for index in range(count) if index / (count - 1) > net.curve[1][0])
+        active.setdefault(key, set()).update(range(first, last) if net.scale else ())
+    return sum(len(steps) for steps in active.values())
+
+
+def counting_controls(job: Job) -> int:
+    """The controls that count at any step: images of others are never encoded."""
+    return sum(runs(replace(job, nets=(net,))) > 0 for net in job.nets)
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.words)
+def test_nothing_runs_more_often_than_it_must(
+    job: Job, parity: Callable[..., Any], ours: Any, request: pytest.FixtureRequest
+) -> None:
+    # A prompt of its own, and no control image left from another job.
+    asked = replace(ours.request(job), negative_prompt=f"not {request.node.name}")
+    asked = replace(
+        asked, variants=tuple(replace(one, negative_prompt=asked.negative_prompt) for one in asked.variants)
+    )
+    ours.run(replace(asked, size=replace(asked.size, width=56), negative_prompt="", variants=(), start=None))
+    with counted() as first:
+        ours.run(asked)
+    with counted() as again:
+        ours.run(asked)
+    batches = -(-job.pictures // job.batch)
+    encoders = 2 if job.xl else 1
+    unet = diffusers.UNet2DConditionModel
+    hints = (
+        diffusers.models.controlnets.controlnet.ControlNetConditioningEmbedding,
+        diffusers.models.controlnets.controlnet_union.ControlNetConditioningEmbedding,
+    )
+    new_texts = job.pictures  # the negative prompt, and the prompts but the first, which the run before had
+    with parity("counts", job.words) as compare:
+        for calls in (first, again):
+            compare("net calls", sum(calls.of(_conv_in, *_NETS)), batches * runs(job), better="equal")
+            compare("UNet calls", sum(calls.of(_conv_in, unet)), batches * evaluations(job), better="equal")
+            keys = calls.of_text_keys() - {0}  # nets that never count have none made
+            compare("cross keys", max(keys), batches, better="equal")
+        compare("condition embeddings", first.of_kinds(*hints), counting_controls(job), better="equal")
+        compare("again", again.of_kinds(*hints), 0, better="equal")
+        compare("text encodings", first.of_kinds(*_TEXTS), encoders * new_texts, better="equal")
+        compare("again", again.of_kinds(*_TEXTS), 0, better="equal")
+
+
+def _conv_in(model: Any) -> Any:
+    return model.conv_in
