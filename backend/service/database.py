@@ -259,12 +259,16 @@ class Database:
 
     def next_queued(self, *, transient: bool | None = None) -> Job | None:
         """The job whose turn it is; of all, of the transient ones, or of the others."""
+        return next(iter(self.queued(transient=transient, limit=1)), None)
+
+    def queued(self, *, transient: bool | None = None, limit: int) -> list[Job]:
+        """The jobs whose turns are next, in order; of all, of the transient ones, or of the others."""
         rows = self._rows(
             f"SELECT {_JOB} FROM jobs WHERE state = 'queued' AND transient IN (?, ?)"
-            " ORDER BY transient DESC, priority DESC, place, number LIMIT 1",
-            (transient is not False, transient is True),
+            " ORDER BY transient DESC, priority DESC, place, number LIMIT ?",
+            (transient is not False, transient is True, limit),
         )
-        return _job(rows[0]) if rows else None
+        return [_job(row) for row in rows]
 
     def running(self) -> list[str]:
         """Ids of the jobs that are running, or were when the last service died."""

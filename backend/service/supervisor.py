@@ -24,6 +24,7 @@ from .limits import Limits
 from .worker_process import WorkerProcess
 
 _MAX_FAILED_STARTS = 2
+_LOOKS = 16  # that are looked through for one that needs no torch
 _WARN_EVERY_S = 60.0  # a log that tells of a full disk shouldn't be what fills it
 
 log = logging.getLogger("underpaint.service")
@@ -184,11 +185,20 @@ class Supervisor:
                 self._hub.tell_worker(WorkerState.BUSY, device=self._device)
                 self._worker.send(Run(job_id=job.id, request=job.request))
         if self._look_id is None:
-            look = self._begin(self._database.next_queued(transient=True))
+            look = self._begin(self._next_look())
             if look is not None and self._worker is not None:
                 self._look_id = look.id
                 self._look_cancelled_at = None
                 self._worker.send(Run(job_id=look.id, request=look.request))
+
+    def _next_look(self) -> Job | None:
+        """The look whose turn it is; while torch is being imported a plan waits and control images go past it."""
+        looks = self._database.queued(transient=True, limit=1 if self._ready else _LOOKS)
+        return next((look for look in looks if self._able(look)), looks[0] if looks else None)
+
+    def _able(self, job: Job) -> bool:
+        """Whether the worker is so far that it can do this job."""
+        return self._ready or (self._maps_ready and isinstance(job.request, ControlMapsRequest))
 
     def _begin(self, job: Job | None) -> Job | None:
         """The job, if it runs from now on."""
@@ -197,8 +207,7 @@ class Supervisor:
         if self._worker is None:
             self.warm()
             return None
-        able = self._ready or (self._maps_ready and isinstance(job.request, ControlMapsRequest))
-        if not able or self._killed_at is not None:
+        if not self._able(job) or self._killed_at is not None:
             return None
         try:
             running = self._change(Transition(job_id=job.id, to=JobState.RUNNING, at=time.time()))

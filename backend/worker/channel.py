@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
 from ...protocol.errors import JobCancelled
-from ...protocol.request import ControlMapsRequest, Request
+from ...protocol.request import ControlMapsRequest, PlanRequest, Request
 from ...protocol.sources import Photo
 from ..pipe import Beat, Cancel, Failed, FromWorker, PipeBroken, Run, Shutdown, read_frame, write_frame
 
@@ -37,7 +37,7 @@ class Channel:
         self._outgoing = outgoing
         self._writing = threading.Lock()
         self._pictures: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
-        self._maps: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+        self._looks: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
         self._jobs: dict[str, Waiting] = {}  # those that have come in and have not ended
         self._begun: set[str] = set()
         self._deciding = threading.Lock()  # over whether a job begins or is dropped
@@ -55,9 +55,9 @@ class Channel:
         except OSError:
             _leave("the service closed the pipe", 0)
 
-    def next_job(self, *, maps: bool) -> Waiting:
-        """Wait for a job: one of control images for which torch is not needed, or one of the others."""
-        arrived = self._maps if maps else self._pictures
+    def next_job(self, *, look: bool) -> Waiting:
+        """Wait for a job: one that goes beside a picture, or one of the others."""
+        arrived = self._looks if look else self._pictures
         while True:
             job = arrived.get()
             with self._deciding:
@@ -91,7 +91,7 @@ class Channel:
     def _take(self, run: Run) -> None:
         job = Waiting(run=run, cancelled=threading.Event(), arrived=time.perf_counter())
         self._jobs[run.job_id] = job
-        (self._maps if needs_no_torch(run.request) else self._pictures).put(job)
+        (self._looks if goes_beside(run.request) else self._pictures).put(job)
 
     def _cancel(self, job_id: str) -> None:
         """A job that hasn't begun ends here and now; a running one looks at its event after each step."""
@@ -111,10 +111,11 @@ class Channel:
             self.send(Beat())
 
 
-def needs_no_torch(request: Request) -> bool:
-    """Whether numpy and OpenCV are enough: control images alone, and no photo for a detector."""
-    photos = any(isinstance(control.source, Photo) for control in request.controls)
-    return isinstance(request, ControlMapsRequest) and not photos
+def goes_beside(request: Request) -> bool:
+    """Whether a job uses nothing that a picture does: a plan, or control images without a detector's net."""
+    if isinstance(request, ControlMapsRequest):
+        return not any(isinstance(control.source, Photo) for control in request.controls)
+    return isinstance(request, PlanRequest)
 
 
 def _leave(reason: str, status: int) -> NoReturn:

@@ -72,8 +72,7 @@ class JobRunner:
             case ControlMapsRequest():
                 return self._maps.run(job_id, request, on_progress=on_progress, cancelled=cancelled)
             case PlanRequest():
-                held = self.residents.held_bytes
-                return answer(request, models=self._models, held_bytes=held, cancelled=cancelled)
+                return answer(request, models=self._models, planned=self.planned, cancelled=cancelled)
             case _:
                 assert_never(request)
 
@@ -81,10 +80,8 @@ class JobRunner:
         """How a picture would be painted now. Raises DoesNotFit, and InvalidRequest for a precision."""
         held = self.residents.held_bytes
         if self._ran_out is not None:
-            budget = request.memory_budget_gb
-            learnt = self._ran_out if budget is None else min(budget, self._ran_out)
             try:
-                return plan_picture(replace(request, memory_budget_gb=learnt), inspected, held_bytes=held)
+                return plan_picture(request, inspected, held_bytes=held, room_gb=self._ran_out)
             except DoesNotFit:
                 self._ran_out = None  # learnt from estimates, which may have been wrong this way round
         return plan_picture(request, inspected, held_bytes=held)

@@ -29,24 +29,33 @@ class Planned:
         return None if lower is None else Planned(needs=self.needs, plan=lower)
 
 
-def plan_picture(request: GenerateRequest, inspected: Inspected, *, held_bytes: int) -> Planned:
+def plan_picture(
+    request: GenerateRequest, inspected: Inspected, *, held_bytes: int, room_gb: float | None = None
+) -> Planned:
     """The plan for a picture job.
 
-    `held_bytes` are of models in main memory that can be let go of. Raises InvalidRequest for a precision that the
+    `held_bytes` are of models in main memory that can be let go of, and `room_gb` is what an earlier job found
+    to be there when memory ran out. Raises InvalidRequest for a precision that the
     device can't do, and DoesNotFit.
     """
     needs = sizes.needs(
         inspected.checkpoint, inspected.used_nets, request, evaluations=max(1, len(inspected.solver.timesteps))
     )
     machine = devices.machine(held_bytes=held_bytes)
-    plan = planner.make_plan(needs, machine, budget_gb=request.memory_budget_gb, precision=request.precision)
+    plan = planner.make_plan(
+        needs, machine, budget_gb=request.memory_budget_gb, precision=request.precision, room_gb=room_gb
+    )
     return Planned(needs=needs, plan=plan)
 
 
 def answer(
-    request: PlanRequest, *, models: Path, held_bytes: int, cancelled: Callable[[], bool] = lambda: False
+    request: PlanRequest,
+    *,
+    models: Path,
+    planned: Callable[[GenerateRequest, Inspected], Planned],
+    cancelled: Callable[[], bool],
 ) -> JobResult:
-    """Tell the plan. Nothing is downloaded, and of the weights only the headers are read.
+    """Tell the plan that `planned` makes. Nothing is downloaded, and of the weights only the headers are read.
 
     Raises what painting the picture would raise before it begins.
     """
@@ -59,12 +68,11 @@ def answer(
 
     picture = dataclasses.replace(request.picture, allow_download=False)
     inspected = inspect(picture, models=models, announce=announce)
-    planned = plan_picture(picture, inspected, held_bytes=held_bytes)
     return JobResult(
         images=(),
         control_maps=(),
         timings=(Timing(phase=Phase.LOAD, ms=1000 * (time.perf_counter() - started)),),
         checkpoint=str(inspected.checkpoint.folder),
-        plan=planned.plan.words,
+        plan=planned(picture, inspected).plan.words,
         versions=versions(),
     )

@@ -1,6 +1,5 @@
 """Where models run: what there is, what they need, and the plan that brings both together."""
 
-from .legacy import make_plan
 from .plan import Plan, Rung
 
-__all__ = ["Plan", "Rung", "make_plan"]
+__all__ = ["Plan", "Rung"]

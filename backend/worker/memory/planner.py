@@ -29,13 +29,18 @@ _PINNED_RATE = 20e9
 _READ_RATE = 1.0e9
 
 
-def make_plan(needs: Needs, machine: Machine, *, budget_gb: float | None, precision: Precision) -> Plan:
+def make_plan(
+    needs: Needs, machine: Machine, *, budget_gb: float | None, precision: Precision, room_gb: float | None = None
+) -> Plan:
     """The quickest way that fits into the budget, or into what is free.
 
-    Raises InvalidRequest for a precision in which the device does not compute rightly, and DoesNotFit, naming
+    `room_gb` is what turned out to be there when memory ran out before; unlike a budget it leaves the number
+    format alone. Raises InvalidRequest for a precision in which the device does not compute rightly, and DoesNotFit, naming
     what would fit.
     """
     limit = _limit(machine, budget_gb)
+    if room_gb is not None:
+        limit = min(limit, int(room_gb * GIB))
     dtype = _dtype(needs, machine, budget_gb, precision)
     for plan in _ladder(needs, machine, dtype, limit):
         if _fits(plan, needs):

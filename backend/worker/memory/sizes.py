@@ -14,9 +14,9 @@ from ..models.inspection import CheckpointInfo, Weights, read_header
 from .needs import Needs, Part
 from .plan import Group
 
-_LEVEL = re.compile(r"^(?:controlnet_)?(down_blocks|up_blocks|mid_block)(?:\.(\d+))?\.")
+_LEVEL = re.compile(r"^(down_blocks|up_blocks|mid_block)(?:\.(\d+))?\.")
 _RESAMPLER = re.compile(r"\.(down|up)samplers\.")
-_ONCE = ("time_embedding", "add_embedding", "time_emb_proj", "attn2.to_k", "attn2.to_v", "controlnet_cond_embedding")
+_ONCE = ("time_embedding", "add_embedding", "time_emb_proj", "attn2.to_k", "attn2.to_v")
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -101,8 +101,8 @@ def _macs(shapes: Shapes, levels: int) -> tuple[float, float]:
     """
     macs = pairs = 0.0
     for key, shape in shapes.items():
-        if len(shape) < 2 or any(part in key for part in _ONCE):
-            continue
+        if len(shape) < 2 or key.startswith("controlnet_") or any(part in key for part in _ONCE):
+            continue  # of a ControlNet's own layers, the convolutions of its residuals are not 1 % of the whole
         level = _level(key, levels)
         macs += math.prod(shape) / 4**level
         if key.endswith("attn1.to_q.weight"):
@@ -118,8 +118,6 @@ def _level(key: str, levels: int) -> int:
     if found[1] == "mid_block":
         return levels - 1
     index = int(found[2] or 0)
-    if key.startswith("controlnet_"):
-        return 0  # a 1x1 convolution for each skip: too little to be placed
     level = index if found[1] == "down_blocks" else levels - 1 - index
     resampled = _RESAMPLER.search(key)
     return level + {"down": 1, "up": -1}[resampled[1]] if resampled else level
