@@ -48,9 +48,13 @@ def request(seed: int, prompt: str) -> GenerateRequest:
     return GenerateRequest(prompt=prompt, size=SIZE, seed=seed)
 
 
-def prompt(random_: random.Random) -> str:
+FAULTS = ("oom", "full", "fail", "crash-once", "crash", "leave", "hang", "deaf", "silent", "garbage", "huge", "lie")
+
+
+def prompt(random_: random.Random, faulty: float) -> str:
     pause = random_.choice(("0.0", "0.01", "0.05", "0.2"))
-    return f"steps={random_.randint(1, 4)} pause={pause}"
+    then = random_.choice(FAULTS) if random_.random() < faulty else "succeed"
+    return f"steps={random_.randint(1, 4)} pause={pause} then={then}"
 
 
 def submit(connection: Connection, ledger: Ledger, job_id: str, seed: int, said: str) -> None:
@@ -61,10 +65,15 @@ def submit(connection: Connection, ledger: Ledger, job_id: str, seed: int, said:
 def work(connection: Connection, ledger: Ledger, random_: random.Random, options: argparse.Namespace) -> None:
     """One thing that clients do."""
     for _ in range(random_.randint(1, options.at_once)):
-        job_id, seed, said = uuid.uuid4().hex, random_.randrange(1 << 30), prompt(random_)
+        job_id, seed, said = uuid.uuid4().hex, random_.randrange(1 << 30), prompt(random_, options.faulty)
         ledger.note(intent=job_id, seed=seed, prompt=said)
         submit(connection, ledger, job_id, seed, said)
+    if options.submit_only:
+        return
     what = random_.random()
+    if "hang" in said or "deaf" in said:  # these end by a cancel, or never
+        time.sleep(random_.uniform(0.0, 0.5))
+        what = 0.0
     if what < 0.1:
         connection.cancel(job_id)
     elif what < 0.7:
@@ -99,6 +108,8 @@ def main() -> int:
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=3)
+    parser.add_argument("--submit-only", action="store_true", help="and wait for nothing")
+    parser.add_argument("--faulty", type=float, default=0.0, help="share of the jobs that the worker breaks on")
     parser.add_argument("--jobs", type=int, help="submit so many and leave; otherwise go on until told")
     options = parser.parse_args()
     ledger = Ledger(options.ledger)

@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 FAKE_WORKER = HERE.parent / "backend" / "fake_worker.py"
 PATIENCE_S = 60.0
 SERVICE, WORKER, CLIENT = "service", "worker", "client"
+SEED = int(os.environ.get("UNDERPAINT_FAULT_SEED", "1"))
 
 
 def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
@@ -31,11 +32,13 @@ def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE
 class House:
     """One data folder, the processes that belong to it, and the clients that work with it."""
 
-    def __init__(self, folder: Path, *, real_worker: bool = False) -> None:
+    def __init__(self, folder: Path, *, home: Path | None = None, real_worker: bool = False) -> None:
         self.folder = folder
         """Where the ledgers of the clients lie."""
-        self.home = Home(folder / "home")
+        self.home = Home(home or folder / "home")
         """What the service is started on."""
+        self.clock = folder / "clock"
+        """Seconds to add to the service's clock."""
         self.home.create()
         self.clients: dict[str, subprocess.Popen[bytes]] = {}
         """By name; a name that is started again goes on with its ledger."""
@@ -82,6 +85,11 @@ class House:
     def ledger(self, name: str) -> Path:
         """What a client has written down of its jobs."""
         return self.folder / f"{name}.ledger"
+
+    def start_scripts(self, count: int, *arguments: str) -> None:
+        """Start so many scripts, whose sequences of jobs follow from the seed."""
+        for number in range(count):
+            self.start_client(f"script{number}", "--seed", str(SEED * 100 + number), *arguments)
 
     def start_client(
         self, name: str, *arguments: str, python: str = sys.executable, script: str = "fault_client.py"
@@ -136,18 +144,34 @@ class House:
                 continue
             if dead:
                 continue
-            if b"service" in words[:5] and os.fsencode(self.home.folder) in words:
+            if b"service" in words[:7] and os.fsencode(self.home.folder) in words:
                 yield int(entry.name), SERVICE
-            elif blobs in words and b"service" not in words[:5]:
+            elif blobs in words and b"service" not in words[:7]:
                 yield int(entry.name), WORKER
 
     def kill(self, role: str) -> bool:
         """SIGKILL one process of a kind; whether there was one."""
+        return self.signal(role, signal.SIGKILL)
+
+    def signal(self, role: str, number: int) -> bool:
+        """Signal one process of a kind; whether there was one."""
         for pid in sorted(self.processes(role)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
                 return True
         return False
+
+    def pause(self, pids: set[int], seconds: float) -> None:
+        """Stop processes for a while, as a machine that sleeps does."""
+        for number, wait_s in ((signal.SIGSTOP, seconds), (signal.SIGCONT, 0.0)):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            time.sleep(wait_s)
+
+    def settled(self) -> None:
+        """Wait until the clients have a service."""
+        until(lambda: self.home.endpoint_file.exists(), "a service")
 
     def close(self) -> set[int]:
         """End the service politely; the processes that stayed all the same, and are killed now."""

@@ -1,31 +1,93 @@
-"""SIGKILL at random points. The seed and the number of kills can be chosen: UNDERPAINT_FAULT_SEED, UNDERPAINT_KILLS."""
+"""SIGKILL at random points. Seed and number can be chosen: UNDERPAINT_FAULT_SEED, UNDERPAINT_KILLS (for scripts)."""
 
 import os
 import random
+import sys
 import time
+from pathlib import Path
 
-from fault_house import CLIENT, SERVICE, WORKER, House
+import numpy as np
+import pytest
+from fault_house import CLIENT, SEED, SERVICE, WORKER, House
 from fault_ledger import Tally, audit
+from underpaint.protocol.client import run
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import GenerateRequest
 
-SEED = int(os.environ.get("UNDERPAINT_FAULT_SEED", "1"))
-KILLS = int(os.environ.get("UNDERPAINT_KILLS", "150"))
-CLIENTS = 4
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = int(os.environ.get("UNDERPAINT_KILLS", "140"))
+PROGRAM_KILLS = 25  # each, of Blender and of the panel
+REAL_KILLS = 12
+SCRIPTS = 4
+
+
+def kill_some(house: House, tally: Tally, random_: random.Random, roles: tuple[str, ...]) -> None:
+    role = random_.choice(roles)
+    if role == CLIENT:
+        name = f"script{random_.randrange(SCRIPTS)}"
+        house.kill_client(name)
+        house.start_client(name, "--seed", str(SEED * 100 + int(name.removeprefix("script"))))
+        tally.faults += 1
+    else:
+        tally.faults += house.kill(role)
 
 
 def test_services_workers_and_scripts_die_at_random_points(house: House, report):
     random_ = random.Random(SEED)
-    tally = Tally("service, worker and script killed")
-    for number in range(CLIENTS):
-        house.start_client(f"script{number}", "--seed", str(SEED * 100 + number))
+    tally = Tally("service, worker or script killed")
+    house.start_scripts(SCRIPTS)
     while tally.faults < KILLS:
-        time.sleep(random_.uniform(0.0, 0.8))
-        role = random_.choice((SERVICE, WORKER, WORKER, CLIENT))
-        if role == CLIENT:
-            number = random_.randrange(CLIENTS)
-            house.kill_client(f"script{number}")
-            house.start_client(f"script{number}", "--seed", str(SEED * 100 + number))
-            tally.faults += 1
-        else:
-            tally.faults += house.kill(role)
+        time.sleep(random_.uniform(0.0, 0.7))
+        kill_some(house, tally, random_, (SERVICE, WORKER, WORKER, CLIENT))
     house.clients_end()
     report(audit(house, tally))
+
+
+@pytest.mark.parametrize(
+    ("program", "python", "start_s"),
+    [
+        ("fault_blender.py", ROOT / ".venvs" / "bpy-5.0" / "bin" / "python", (1.5, 4.0)),
+        ("fault_panel.py", Path(sys.executable), (0.8, 3.0)),
+    ],
+    ids=["blender", "panel"],
+)
+def test_programs_die_at_random_points(house: House, report, program, python, start_s):
+    random_ = random.Random(SEED)
+    name = program.removeprefix("fault_").removesuffix(".py")
+    tally = Tally(f"{name} killed, and what it started")
+    house.start_client(name, "--seed", str(SEED), python=str(python), script=program)
+    while tally.faults < PROGRAM_KILLS:
+        time.sleep(random_.uniform(*start_s))
+        if random_.random() < 0.2:
+            house.kill(random_.choice((SERVICE, WORKER)))
+        house.kill_client(name)
+        tally.faults += 1
+        house.start_client(name, "--seed", str(SEED), python=str(python), script=program)
+    time.sleep(start_s[1] + 2)  # the last one gets something done in any case
+    house.clients_end()
+    report(audit(house, tally))
+
+
+def test_the_real_worker_dies_at_random_points(tmp_path: Path, report):
+    random_ = random.Random(SEED)
+    house = House(tmp_path, real_worker=True)
+    tally = Tally("service or real worker killed, embedded model")
+    requests = [
+        GenerateRequest(prompt="a red cube", size=Extent(width=64, height=64), steps=8, seed=seed) for seed in range(6)
+    ]
+    try:
+        with house.connect() as connection:  # how they look when nothing happens
+            right = {request.seed: connection.download(run(connection, request).result.image) for request in requests}
+        assert len({picture.tobytes() for picture in right.values()}) == len(requests)
+        while tally.faults < REAL_KILLS:
+            with house.connect() as connection:
+                for request in requests:
+                    job = connection.submit(request)
+                    with house.ledger("driver").open("a") as file:
+                        file.write(f'\n{{"accepted": "{job.id}"}}')
+            time.sleep(random_.uniform(0.0, 6.0))
+            tally.faults += house.kill(random_.choice((SERVICE, WORKER, WORKER)))
+        report(audit(house, tally, right))
+        assert all(np.any(picture) for picture in right.values())
+    finally:
+        house.close()
