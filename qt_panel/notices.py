@@ -1,5 +1,6 @@
 """What the message bar says, and what its button does about it. Knows no Qt."""
 
+import dataclasses
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
@@ -16,6 +17,7 @@ from ..protocol.errors import (
     UnderpaintError,
 )
 from ..protocol.jobs import Job, JobState
+from ..protocol.request import PlanRequest
 
 
 class Severity(StrEnum):
@@ -88,7 +90,10 @@ def of_end(job: Job) -> Notice | None:
     """The notice for a job that is over; None where there is nothing to say."""
     if job.state in (JobState.FAILED, JobState.INTERRUPTED):
         error = job.error.error() if job.error is not None else UnderpaintError(reason="The job was interrupted.")
-        return of_job(error, job.id)
+        notice = of_job(error, job.id)
+        if notice is not None and notice.action is Action.ALLOW_DOWNLOAD and isinstance(job.request, PlanRequest):
+            return dataclasses.replace(notice, action=None)  # a plan is made of what is here, whatever is allowed
+        return notice
     if job.result is not None and job.result.notes and not job.transient:
         return Notice(topic=Topic.JOB, text=" ".join(job.result.notes), severity=Severity.INFO)
     return None

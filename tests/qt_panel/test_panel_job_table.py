@@ -17,7 +17,7 @@ from underpaint.protocol.errors import (
 from underpaint.protocol.events import Alive, JobChanged, PreviewReady, Progress, WorkerChanged, WorkerState
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import Job, JobResult, JobState, Phase
-from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from underpaint.protocol.request import Control, ControlKind, GenerateRequest, PlanRequest, Variant
 from underpaint.protocol.sources import ReadyMap
 from underpaint.qt_panel import link as links
 from underpaint.qt_panel import notices, words
@@ -32,7 +32,7 @@ from underpaint.qt_panel.job_table import (
 )
 from underpaint.qt_panel.link import BackendStopped, Link, LinkState
 from underpaint.qt_panel.notices import Action
-from underpaint.qt_panel.plates import next_looked_at, plates
+from underpaint.qt_panel.plates import alone, next_looked_at, no_picture_words, plates
 
 MAP = ArrayRef(sha256="b" * 64, shape=(64, 64, 3), dtype=DType.UINT8)
 PICTURE = dataclasses.replace(MAP, sha256="c" * 64)
@@ -240,3 +240,38 @@ def test_other_notices() -> None:
     assert notices.of_job(JobCancelled(), "id") is None, "the user knows"
     assert notices.of_form(InvalidSize(width=1, height=1, nearest="8 x 8")).action is Action.ROUND_SIZE
     assert notices.of_backend(BackendStopped()).action is Action.CONNECT
+
+
+def test_a_plan_offers_no_download() -> None:
+    missing = ModelMissing(model="some/model", reason="it was never here")
+    failed = job("a", JobState.FAILED, error=missing.info())
+    assert notices.of_end(failed).action is Action.ALLOW_DOWNLOAD
+    plan = dataclasses.replace(failed, request=PlanRequest(picture=failed.request), transient=True)
+    assert notices.of_end(plan).text == notices.of_end(failed).text
+    assert notices.of_end(plan).action is None
+
+
+def test_what_a_plan_is_called_where_somebody_queues_one() -> None:
+    result = JobResult(images=(), control_maps=(), timings=(), checkpoint="", plan="on the CPU", versions={})
+    pictured = job("a", JobState.SUCCEEDED, result=result)
+    plan = dataclasses.replace(pictured, request=PlanRequest(picture=pictured.request))
+    assert words.title(plan) == "Memory check: a a in oil"
+    assert plates(plan) == ()
+    assert no_picture_words(plan, None) == ("Memory check", "on the CPU")
+
+
+def test_which_of_several_pictures_a_job_paints() -> None:
+    two = Progress(job_id="a", phase=Phase.STEP, step=3, steps=9, picture=2, pictures=4)
+    assert words.phase(two) == "Painting picture 2 of 4, step 3 of 9"
+    assert words.phase(dataclasses.replace(two, phase=Phase.DECODE)) == "Decoding the picture"
+
+
+def test_each_picture_of_a_job_is_a_plate_that_makes_itself_again() -> None:
+    request = dataclasses.replace(job("a").request, variants=(Variant(prompt="b", seed=9),))
+    other = dataclasses.replace(PICTURE, sha256="d" * 64)
+    result = JobResult(images=(PICTURE, other), control_maps=(MAP,), timings=(), checkpoint="", plan="", versions={})
+    found = plates(job("a", result=result, request=request))
+    assert [plate.label for plate in found] == ["Picture 1", "Picture 2", "Depth"]
+    assert found[1].tooltip == "b\nSeed 9"
+    again = alone(request, found[1].picture)
+    assert (again.prompt, again.seed, again.variants, again.controls) == ("b", 9, (), request.controls)
