@@ -198,12 +198,18 @@ def _check_sampling(request: GenerateRequest) -> None:
     if request.camera is not None:
         _check_camera(request.camera, "camera")
     if request.start is not None:
-        _check_start(request.start)
+        _check_start(request.start, request.steps)
 
 
-def _check_start(start: Start) -> None:
+def _check_start(start: Start, steps: int) -> None:
     _check_ref(start.image, DType.UINT8, 3, "start")
     _check_within("start: strength", start.strength, 0, 1)
+    least = math.ceil(100 / steps) / 100
+    _require(
+        start.strength == 0 or int(steps * start.strength) > 0,  # by diffusers' rule
+        f"start: a strength of {start.strength:g} leaves none of {steps} steps to do. Raise it to {least:g} or take "
+        "more steps; 0 gives the start picture itself",
+    )
     _check_within("start: mask_grow_px", start.mask_grow_px, -MAX_SIDE, MAX_SIDE)
     _check_within("start: mask_blur_px", start.mask_blur_px, 0, MAX_MASK_BLUR_PX)
     if start.mask is not None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.conditioning.table import NetKind
+from underpaint.backend.worker.inspecting import inspect
 from underpaint.backend.worker.jobs import JobRunner
 from underpaint.backend.worker.models.inspection import inspect_traits
 from underpaint.backend.worker.sampling.decoding import decode
@@ -88,7 +89,7 @@ def test_a_union_from_before_diffusers_knew_them_loads(
 
 @pytest.mark.parametrize("scales", [(1.0, 1.0, 1.0), (1.0, 0.7, 0.4)])
 def test_the_picture_is_the_one_that_diffusers_union_pipeline_makes(
-    runner: JobRunner, blobs: BlobStore, asked: Asked, through: Any, scales: tuple[float, ...]
+    runner: JobRunner, blobs: BlobStore, models: Path, asked: Asked, through: Any, scales: tuple[float, ...]
 ) -> None:
     controls = tuple(
         dataclasses.replace(control, conditioning_scale=scale)
@@ -96,12 +97,13 @@ def test_the_picture_is_the_one_that_diffusers_union_pipeline_makes(
     )
     request = asked(checkpoint="sdxl", controls=controls, scheduler=Scheduler.EULER)
     result = run(runner, request)
-    ours = runner.residents.pipeline  # the runner's own parts, so that the weights are the same
-    checkpoint, nets = runner._inspect(request, lambda _: None)
-    parts = ours(checkpoint, nets, lambda _: None).components
-    parts["controlnet"] = parts["controlnet"].nets[0].net
+    inspected = inspect(request, models=models, announce=lambda _: None)
+    plan = runner.planned(request, inspected).plan
+    # the runner's own modules, so that the weights are the same
+    ours = runner.residents.models(inspected.checkpoint, inspected.used_nets, plan, lambda _: None)
+    parts = {**ours.pipeline.components, "controlnet": ours.nets[0].net}
     pipeline = diffusers.StableDiffusionXLControlNetUnionPipeline(**parts, add_watermarker=False)
-    pipeline.scheduler = diffusers.EulerDiscreteScheduler.from_config(checkpoint.scheduler_config)
+    pipeline.scheduler = diffusers.EulerDiscreteScheduler.from_config(inspected.checkpoint.scheduler_config)
     pipeline.set_progress_bar_config(disable=True)
     maps = [blobs.read_array(ref).transpose(2, 0, 1)[None] for ref in result.control_maps]
     latents = pipeline(
@@ -118,7 +120,10 @@ def test_the_picture_is_the_one_that_diffusers_union_pipeline_makes(
         output_type="latent",
     ).images
     assert result.image is not None
-    assert (decode(pipeline.vae, latents, dtype=torch.float32) == blobs.read_array(result.image)).all()
+    theirs = decode(pipeline.vae, latents, dtype=torch.float32).astype(int)
+    apart = np.abs(theirs - blobs.read_array(result.image))
+    assert apart.max() <= 1  # what both halves of guidance share is computed once, and rounds differently
+    assert (apart > 0).mean() < 0.01
 
 
 def test_each_control_of_a_union_has_its_own_window(picture: Any, asked: Asked, through: Any) -> None:
