@@ -242,20 +242,33 @@ def _sums(rows: Sequence[Row], given: int) -> tuple[tuple[Terms, ...], list[int]
 
 
 def _terms(row: Row, made: Sequence[tuple[int, Row]]) -> Terms:
-    """The row as a sum of given values and of sums made before, in as few terms as a greedy search finds."""
-    terms: list[tuple[int, float]] = []
-    rest = row
-    for place, known in reversed(made):
-        trials = [
-            (share, _less(rest, known, share))
-            for share in (rest[at] / known[at] for at in range(len(row)) if rest[at] and known[at])
-        ]
-        share, left = min(trials, key=lambda trial: _weight(trial[1]), default=(0.0, rest))
-        if _weight(left) + 1 < _weight(rest):
-            terms.append((place, share))
-            rest = left
-    terms += [(at, share) for at, share in enumerate(rest) if share]
-    return tuple(sorted(terms, key=lambda term: term[1] != 1)) or ((LATENTS, 0.0),)
+    """The row as a sum of given values and of sums made before, in few terms and with small coefficients.
+
+    Large ones that cancel each other would cost digits: up to twice the size is taken for fewer terms.
+    """
+    ways = [terms for terms in _ways(row, made) if terms] or [[(LATENTS, 0.0)]]
+    sizes = [sum(abs(share) for _, share in terms) for terms in ways]
+    _, _, terms = min(
+        (len(terms), size, terms) for size, terms in zip(sizes, ways, strict=True) if size <= 2 * min(sizes)
+    )
+    return tuple(sorted(terms, key=lambda term: term[1] != 1))
+
+
+def _ways(row: Row, made: Sequence[tuple[int, Row]]) -> Iterator[list[tuple[int, float]]]:
+    """The row as it is, and with each of the sums made before taken out wherever that leaves no more terms."""
+    if not made:
+        yield [(place, share) for place, share in enumerate(row) if share]
+        return
+    *others, (place, known) = made
+    yield from _ways(row, others)
+    tried: list[float] = []
+    for part, of in zip(row, known, strict=True):
+        if not part or not of or any(math.isclose(part / of, share, rel_tol=_ROUNDING) for share in tried):
+            continue
+        tried.append(part / of)
+        rest = _less(row, known, part / of)
+        if _weight(rest) < _weight(row):
+            yield from ([(place, part / of), *terms] for terms in _ways(rest, others))
 
 
 def _less(row: Row, known: Row, share: float) -> Row:

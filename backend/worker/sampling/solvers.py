@@ -20,7 +20,7 @@ _LINEAR = 1e-4  # how far the numbers may lie from the scheduler itself, of the 
 _TRIAL_SHAPE = (1, 1, 8, 8)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Solver:
     """How a picture comes out of noise in a number of steps. Holds numbers only, and serves any number of runs."""
 
@@ -68,7 +68,8 @@ class SolverRun(ABC):
     def advance(self, prediction: Any, noise: Any = None) -> None:
         """Go on by one evaluation, whose prediction (batch, channels, height, width) float32 this is.
 
-        `noise` of the same shape, of unit variance, where the solver needs it.
+        `noise` of the same shape, of unit variance, where the solver needs it. Both are kept as they are and not
+        to be written into: schedulers look back.
         """
         self._before = self.latents, prediction
         self.latents = self._next(prediction, noise)
@@ -106,7 +107,7 @@ class LinearRun(SolverRun):
         return values[evaluation.latents]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Stock:
     """A diffusers scheduler at the beginning of a run, to be copied for each."""
 
@@ -143,7 +144,10 @@ def make_solver(
 
 @lru_cache(maxsize=_KEPT_SOLVERS)
 def _solver(scheduler: Scheduler, sigmas: Sigmas, config: str, steps: int, strength: float) -> Solver:
-    made = make_scheduler(scheduler, json.loads(config), sigmas)
+    made = copy.deepcopy(_scheduler(scheduler, sigmas, config))
+    most = made.config.get("original_inference_steps", math.inf)  # of LCM and TCD, which know these steps only
+    if steps > most:
+        raise InvalidRequest(reason=f"{TITLES[scheduler]} takes {most} steps at most, and {steps} are asked for")
     refusal = InvalidRequest(
         reason=f"{TITLES[scheduler]} can't make a picture in {steps} steps with this checkpoint and these sigmas; "
         "take another number of steps or another scheduler"
@@ -156,7 +160,15 @@ def _solver(scheduler: Scheduler, sigmas: Sigmas, config: str, steps: int, stren
             raise refusal from error
         if not all(map(math.isfinite, _numbers(solver))):
             raise refusal
-        return solver if _agrees(solver, stock) else replace(solver, stock=stock)
+        if _agrees(solver, stock):
+            return solver
+        draws = tuple(entry.draws for entry in solver.evaluations)
+        return replace(solver, stock=stock, needs_noise=draws)  # it wants its noise, used or not
+
+
+@lru_cache(maxsize=_KEPT_SOLVERS)
+def _scheduler(scheduler: Scheduler, sigmas: Sigmas, config: str) -> Any:
+    return make_scheduler(scheduler, json.loads(config), sigmas)  # DPM2 takes a tenth of a second to be made
 
 
 def _timesteps(scheduler: Any, steps: int, strength: float) -> Any:
@@ -174,7 +186,10 @@ def _linear(stock: _Stock) -> Solver:
     timesteps = stock.timesteps
     reading = read(copy.deepcopy(stock.scheduler), timesteps, stock.options) if len(timesteps) else None
     evaluations = reading.evaluations if reading else ()
-    used = [any(place == NOISE for terms in entry.sums for place, _ in terms) for entry in evaluations]
+    used = [
+        NOISE in entry.kept or any(place == NOISE for terms in entry.sums for place, _ in terms)
+        for entry in evaluations
+    ]
     return Solver(
         timesteps=tuple(float(timestep) for timestep in timesteps),
         noise_scale=noise_scale,
