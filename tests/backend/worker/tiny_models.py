@@ -101,8 +101,8 @@ def _filled(make: Callable[[], Any], seed: int) -> Any:
         for name, weight in model.named_parameters():
             if name.startswith(("controlnet_down_blocks", "controlnet_mid_block", "spatial_ch_projs")):
                 torch.nn.init.normal_(weight, std=0.2)  # they begin at zero, and would show nothing
-            elif name.startswith("controlnet_cond_embedding.conv_out"):
-                torch.nn.init.normal_(weight, std=0.5)
+            elif name.startswith("controlnet_cond_embedding") and weight.ndim == 4:
+                torch.nn.init.kaiming_normal_(weight)  # as they begin, little of the image would come through
             elif weight.ndim == 1:  # biases, and what a norm multiplies by
                 weight.add_(torch.randn_like(weight), alpha=0.1)
     return model.float().eval().requires_grad_(False)

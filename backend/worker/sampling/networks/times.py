@@ -49,7 +49,8 @@ class Times:
 
     def _embedded(self, timesteps: Any) -> Any:
         waves = self._module.time_proj(timesteps).to(self._given.dtype)
-        return self._module.time_embedding(waves, self._given.guidance)
+        guidance = self._given.guidance
+        return self._module.time_embedding(waves, None if guidance is None else guidance.expand(waves.shape[0], -1))
 
 
 def control_kinds(net: Any, given: Given, modes: Sequence[int]) -> Any:
