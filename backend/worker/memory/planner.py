@@ -35,8 +35,8 @@ def make_plan(
     """The quickest way that fits into the budget, or into what is free.
 
     `room_gb` is what turned out to be there when memory ran out before; unlike a budget it leaves the number
-    format alone. Raises InvalidRequest for a precision in which the device does not compute rightly, and DoesNotFit, naming
-    what would fit.
+    format alone. Raises InvalidRequest for a precision in which the device does not compute rightly, and
+    DoesNotFit, naming what would fit.
     """
     limit = _limit(machine, budget_gb)
     if room_gb is not None:

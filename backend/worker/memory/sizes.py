@@ -128,12 +128,12 @@ def _widest(config: dict[str, Any], channels: Sequence[int]) -> float:
     blocks = cast("Sequence[str]", config.get("down_block_types", ()))
     wide = [width / 4**level for level, (width, block) in enumerate(zip(channels, blocks, strict=False))
             if "CrossAttn" in block]  # fmt: skip
-    # The first level counts without a transformer too: its resnets hold about 14 times its width.
-    return max([*wide, channels[0] * 14 / 21])
+    # The first level counts without a transformer too: its resnets hold about 10 times its width.
+    return max([*wide, channels[0] * 10 / 21])
 
 
 def _skips(config: dict[str, Any], channels: Sequence[int]) -> float:
-    """Values of all the skips for each latent pixel."""
+    """Values of all the skips, and of what the middle gives, for each latent pixel."""
     layers = config.get("layers_per_block", 2)
     per_block = cast("list[int]", layers) if isinstance(layers, list) else [int(layers)] * len(channels)
 
@@ -143,6 +143,7 @@ def _skips(config: dict[str, Any], channels: Sequence[int]) -> float:
             yield from [width / 4**level] * count
             if level < len(channels) - 1:
                 yield width / 4 ** (level + 1)
+        yield channels[-1] / 4 ** (len(channels) - 1)
 
     return sum(outputs())
 
