@@ -42,9 +42,8 @@ def left_out(armatures: Collection[str]) -> str:
 def of(progress: Progress) -> str:
     """One line for a progress event."""
     words = PHASES[progress.phase]
-    if progress.phase in (Phase.STEP, Phase.DECODE) and progress.pictures > 1:
-        verb = "Painting" if progress.phase is Phase.STEP else "Decoding"
-        words = f"{verb} picture {progress.picture} of {progress.pictures}"
+    if progress.phase is Phase.STEP and progress.pictures > 1:
+        words = f"{words} picture {progress.picture} of {progress.pictures}"
     if progress.phase is Phase.STEP and progress.steps:
         return f"{words}, step {progress.step} of {progress.steps}"
     return words

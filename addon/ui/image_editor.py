@@ -31,6 +31,9 @@ class UNDERPAINT_PT_image_generate(_SidebarPanel, bpy.types.Panel):
         sections.prompt(layout, context)
         sections.generate(layout, context)
         sections.warnings(layout, context, colours=False)
+        column = layout.column()
+        sections.seed(column, context)
+        column.prop(context.scene.underpaint, "pictures")
 
 
 class UNDERPAINT_PT_image_maps(_SidebarPanel, bpy.types.Panel):
