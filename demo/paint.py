@@ -112,6 +112,7 @@ def _paint(order: Order, out: Path, work: Path) -> dict[str, Any]:
         ],
         "model": _short(job.result.checkpoint, client.default_home().models),
         "plan": job.result.plan,
+        "notes": list(job.result.notes),
         "versions": {
             "underpaint": importlib.import_module(MODULE).__version__,
             "blender": bpy.app.version_string,
