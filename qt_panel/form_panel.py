@@ -214,6 +214,7 @@ class FormPanel(QScrollArea):
             1, MAX_PICTURES, 1, "Pictures", "How many pictures to make, each by the seed after the last one's"
         )
         keep = tool_button("add", "Keep this prompt and seed as a further picture, and go on with another prompt")
+        keep.setAccessibleName("Keep as a further picture")
         keep.clicked.connect(self._keep_variant)
         self._pictures_note = quiet(QLabel())
         self._pictures_note.setTextFormat(Qt.TextFormat.RichText)

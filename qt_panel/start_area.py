@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
@@ -13,6 +14,8 @@ from .form import Picture, StartForm
 from .pictures import to_qimage
 from .start_form import has_alpha, is_masked, size_px
 from .thumbnail import Thumbnail
+
+_NO_MASK = "No mask: all of it is painted anew."
 
 
 class StartArea(Card):
@@ -153,13 +156,22 @@ class StartArea(Card):
             self.changed.emit()
 
     def _show_images(self) -> None:
-        none_yet = ("No start picture: the result begins with noise alone.", "No mask: all of it is painted anew.")
+        none_yet = ("No start picture: the result begins with noise alone.", _NO_MASK)
         held = ((self._image, self._image_thumb), (self._mask, self._mask_thumb))
         for (image, thumb), nothing in zip(held, none_yet, strict=True):
             shown = to_qimage(image.pixels) if isinstance(image, Picture) else None
             thumb.show_image(shown, nothing if image is None else _words(image), held=image is not None)
             if isinstance(image, ArrayRef):
                 self.wanted.emit(image)
+
+    def _show_transparency(self) -> None:
+        """Where the image's own transparency is the mask, its square shows that."""
+        image = self._image
+        if self._mask is None and isinstance(image, Picture) and image.rgba is not None:
+            used = is_masked(self.start)
+            mask = to_qimage(np.repeat(255 - image.rgba[..., 3:], 3, axis=2)) if used else None
+            words = "The picture's own transparency: white is painted anew." if used else _NO_MASK
+            self._mask_thumb.show_image(mask, words, held=False)
 
     def _show_state(self) -> None:
         start = self.start
@@ -173,6 +185,7 @@ class StartArea(Card):
         else:
             text = "Image to image. Drop a mask to change a part alone."
         self._words.setText(text)
+        self._show_transparency()
         self._mask_thumb.setVisible(there)
         self._strength_line.setVisible(there)
         self._alpha.setVisible(there and self._mask is None and has_alpha(start))

@@ -90,4 +90,6 @@ class WeightArea(QWidget):
         named = {curve: name.lower() for name, _, curve in curves.PRESETS}
         count = len(self.curve)
         of_points = f"{count} point" if count == 1 else f"{count} points"
-        self.fold.button.setText(f"Weight curve: {named.get(self.curve, of_points)}")
+        title = f"Weight curve: {named.get(self.curve, of_points)}"
+        self.fold.button.setText(title)
+        self.fold.button.setAccessibleName(title)

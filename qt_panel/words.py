@@ -181,6 +181,8 @@ def summary(row: JobRow, now: float) -> str:
     parts = [STATES[job.state], client(job), ago(now - job.created_at)]
     if job.state is JobState.SUCCEEDED and (took := duration_s(job)) is not None:
         parts[0] = f"{STATES[job.state]} in {duration(took)}"
+    if isinstance(job.request, GenerateRequest) and (count := len(job.request.pictures)) > 1:
+        parts.insert(1, f"{count} pictures")
     return " · ".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QAbstractButton, QWidget
@@ -9,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection, Home, wait
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.request import ControlKind, GenerateRequest
-from underpaint.qt_panel.form import ControlForm, Form
+from underpaint.qt_panel.form import ControlForm, Form, Picture, StartForm
 from underpaint.qt_panel.link import LinkState
 from underpaint.qt_panel.window import Window
 
@@ -25,7 +26,11 @@ def test_the_tab_key_reaches_every_field_once_and_each_has_a_name_and_a_tooltip(
     qtbot: QtBot, open_window: Callable[[Home], Window], fake_service: Connection
 ) -> None:
     window = open_window(fake_service.home)
-    window.form_panel.fill(Form(controls=(ControlForm(), ControlForm(kind=ControlKind.CANNY))))
+    picture = Picture(name="p", pixels=np.zeros((8, 8, 3), np.uint8), rgba=np.zeros((8, 8, 4), np.uint8))
+    controls = (ControlForm(), ControlForm(kind=ControlKind.CANNY))
+    window.form_panel.fill(Form(controls=controls, start=StartForm(image=picture)))
+    window.form_panel.controls.rows[1].weight.fold.open()
+    window.form_panel.machine.fold.open()
     qtbot.wait(1)  # rows are shown when they are laid out
     window.form_panel.focus_prompt()
     visited: list[QWidget] = []
@@ -37,7 +42,12 @@ def test_the_tab_key_reaches_every_field_once_and_each_has_a_name_and_a_tooltip(
     assert names[:4] == ["Prompt", "Negative prompt", "Checkpoint", "Choose the folder of the Checkpoint"]
     for name in ("Depth control image", "Conditioning scale", "Steps", "Seed", "Generate", "Picture", "Jobs"):
         assert name in names
-    order = [names.index(name) for name in ("Add", "Depth control image", "Canny control image", "Width", "Generate")]
+    # of a box with choices the name is what is chosen
+    eye = ("Add", "Depth control image", "Guess mode", "Canny control image", "Weight curve", "Fade out curve")
+    eye += ("Start picture", "Mask of the start picture", "Denoising strength", "Transparent parts are painted anew")
+    eye += ("Grow the mask", "Blur the mask", "Width", "UniPC", "Default", "Seed", "Pictures", "Check Memory")
+    eye += ("Advanced", "Pictures at once", "Auto", "Memory budget", "Generate")
+    order = [names.index(name) for name in eye]
     assert order == sorted(order), "the keyboard goes as the eye does"
     without_tooltip = [
         spoken(widget)

@@ -145,10 +145,13 @@ def test_a_dropped_picture_is_the_start_and_shows_what_can_be_done_with_it(qtbot
     assert area._alpha.isVisible()
     assert area._grow.isVisible()
     assert is_masked(panel.form.start)
+    shown = area._mask_thumb._image
+    assert (shown.pixelColor(2, 4).red(), shown.pixelColor(12, 4).red()) == (255, 0), "what is erased is white"
     area._take_size.click()
     assert panel.form.size == Extent(width=16, height=8)
     area._alpha.setChecked(False)
     assert not area._grow.isVisible()
+    assert area._mask_thumb._image is None
     file = tmp_path / "mask.png"
     pictures.to_qimage(MASK.pixels).save(str(file))
     drop(area._mask_thumb, file)
