@@ -20,7 +20,7 @@ from ..third_party import diffusers, torch, transformers
 from . import embedded_weights as weights
 from .embedded_tokenizer import END_ID, START_ID, VOCABULARY_SIZE, write_tokenizer
 
-NAME = "untrained-4"  # raised whenever the bytes it is made of change
+NAME = "untrained-5"  # raised whenever the bytes it is made of change
 
 _TEXT_WIDTH = 64
 _CHANNELS = (32, 48, 64, 64)

@@ -7,6 +7,7 @@ signal from end to end, so that a picture comes out in which the control images 
     noise    -> the UNet's conv_in        -> the same skip
     skip     -> last resnet's shortcut    -> v = DECAY * x - target        (velocity prediction)
     latents  -> VAE decoder               -> RGB by the family's preview matrix
+    RGB      -> VAE encoder               -> latents that decode to it, one colour for each 8 x 8 pixels
 
 With that velocity the sampler's ODE is dx/da = -v over a quarter turn, so noise fades as
 exp(-DECAY * pi/2) and x settles at the target. Two tricks make the path exact through layers that are not linear:
@@ -116,6 +117,7 @@ def arrange(part: Any, name: str) -> None:
     if name == "unet":
         _arrange_unet(tensors)
     elif name == "vae":
+        _arrange_encoder(tensors)
         _arrange_decoder(tensors)
     elif name.startswith("controlnets/"):
         _arrange_controlnet(tensors, HINTS[name.removeprefix("controlnets/")])
@@ -197,6 +199,45 @@ def _arrange_controlnet(tensors: _Tensors, hint: Hint) -> None:
     first = tensors["controlnet_down_blocks.0.weight"]
     first[:8] = 0
     first[4:8, 4:8, 0, 0] = np.eye(4)
+
+
+def _arrange_encoder(tensors: _Tensors) -> None:
+    """The mean of each 8 x 8 pixels as latents: pairs in channels 0-11, from the third level on in 0-23, each
+    among constants that fill its group of the last norm."""
+    conv_in, bias = tensors["encoder.conv_in.weight"], tensors["encoder.conv_in.bias"]
+    conv_in[:12] = 0
+    for channel in range(3):
+        conv_in[4 * channel, channel], conv_in[4 * channel + 1, channel] = _CENTRE, -_CENTRE
+        bias[4 * channel + 2], bias[4 * channel + 3] = _CONSTANT, -_CONSTANT
+    mean_of_4, first = np.zeros((3, 3), np.float32), np.zeros((3, 3), np.float32)
+    mean_of_4[:2, :2] = 0.25  # diffusers pads below and to the right, so that a pixel is at its kernel's corner
+    first[0, 0] = 1
+    values = [index for channel in range(3) for index in (4 * channel, 4 * channel + 1)]
+    for key, weight in tensors.items():
+        if not key.startswith("encoder.") or weight.ndim < 2:
+            continue
+        path = 12 if key.startswith(("encoder.down_blocks.0.", "encoder.down_blocks.1.")) else 24
+        if key.endswith(("conv2.weight", "to_out.0.weight")):  # the ends of residual branches
+            weight[:path] *= 0.02
+        elif ".downsamplers." in key:
+            weight[:path] = 0
+            moving = values if path == 12 else [8 * (index // 4) + index % 4 for index in values]
+            for index in range(path):
+                weight[index, index] = mean_of_4 if index in moving else first
+        elif key.endswith("conv_shortcut.weight"):  # from groups of 4 to groups of 8
+            weight[:path] = 0
+            for index in range(path):
+                channel, place = divmod(index, 8)
+                weight[index, 4 * channel + (place if place < 2 else 2 + place % 2)] = 1
+    tensors["encoder.conv_norm_out.weight"][:24] = _CONSTANT * math.sqrt(6 / 8)
+    conv_out, bias = tensors["encoder.conv_out.weight"], tensors["encoder.conv_out.bias"]
+    conv_out *= 0.01
+    conv_out[:, :24] = 0
+    bias[4:] = -14  # it is as good as sure: a logarithm of variances
+    for channel in range(3):
+        latents = _LATENTS_FROM_RGB[:, channel, None, None] * _CENTRE / np.float32(_SCALING_FACTOR)
+        conv_out[:4, 8 * channel], conv_out[:4, 8 * channel + 1] = latents, -latents
+    tensors["quant_conv.weight"][:] = np.eye(8, dtype=np.float32)[:, :, None, None]
 
 
 def _arrange_decoder(tensors: _Tensors) -> None:

@@ -4,9 +4,13 @@ import hashlib
 import os
 from pathlib import Path
 
+import diffusers
+import numpy as np
 import pytest
+import torch
 from transformers import CLIPTokenizer
 from underpaint.backend.worker.models import embedded
+from underpaint.backend.worker.sampling import decoding
 from underpaint.protocol.request import ControlKind
 
 
@@ -75,3 +79,18 @@ def test_the_tokenizer_knows_every_language(models: Path) -> None:
         inner = [token for token in tokenizer(text).input_ids if token < 512]
         assert len(inner) == len(text.lower().replace(" ", "").encode())
     assert tokenizer("cat").input_ids == tokenizer("CAT").input_ids != tokenizer("cap").input_ids
+
+
+def test_the_vae_takes_a_picture_to_latents_that_decode_to_it(models: Path) -> None:
+    vae = diffusers.AutoencoderKL.from_pretrained(embedded.checkpoint(models) / "vae").float().eval()
+    rows, columns = np.mgrid[0:64, 0:96]
+    picture = np.stack([rows * 4, columns * 2, 255 - rows * 2 - columns], axis=-1).astype(np.uint8)
+    picture[16:40, 24:64] = (250, 20, 20)
+    latents = decoding.encode(vae, decoding.picture_tensor(picture), device="cpu", dtype=torch.float32)
+    again = decoding.decode(vae, latents.sample(torch.zeros_like(latents.mean)), dtype=torch.float32)
+
+    def coarse(image: np.ndarray) -> np.ndarray:  # a colour for each latent
+        return image.reshape(8, 8, 12, 8, 3).mean(axis=(1, 3))
+
+    assert np.corrcoef(coarse(picture).ravel(), coarse(again).ravel())[0, 1] > 0.97
+    assert float(latents.deviation.max()) < 0.01  # and is sure of them
