@@ -24,7 +24,7 @@ class Savings:
     skip_idle_nets: bool = True  # a net of which no control counts isn't run; a union isn't told of idle controls
     keep_hints: bool = True  # control images are encoded once, and kept between jobs
     keep_text_keys: bool = True  # cross-attention's keys and values of the text are computed once
-    keep_times: bool = True  # time embeddings and what resnets make of them are computed for all evaluations at once
+    keep_times: bool = True  # time embeddings and what resnets make of them, and a union's shares, are computed before
     shared_prefix: bool = True  # what both halves of guidance have in common is computed once
     folded_scales: bool = True  # residuals are scaled as they are added
 
@@ -166,7 +166,6 @@ class GuidedModel:
             pooled=pooled,
             sizes=sizes,
             shared=self._savings.shared_prefix,
-            halves=2 if self._guided and not self._savings.shared_prefix else 1,
         )
 
     def _make_unet(self, unet: Any, given: Given) -> Unet:

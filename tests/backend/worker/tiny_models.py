@@ -66,7 +66,8 @@ def tiny_controlnet(unet: Any, seed: int, **config: Any) -> Any:
         net = diffusers.ControlNetModel.from_unet(
             unet, conditioning_embedding_out_channels=HINT_CHANNELS, load_weights_from_unet=False
         )
-        return diffusers.ControlNetModel.from_config({**net.config, **config})
+        taken_over = {key: value for key, value in net.config.items() if not key.startswith("_")}
+        return diffusers.ControlNetModel(**{**taken_over, **config})
 
     return _filled(make, seed)
 

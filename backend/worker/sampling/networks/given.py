@@ -15,7 +15,6 @@ class Given:
     sizes: Any | None  # (rows, 6): SDXL's size of the picture, crop and size again, as (height, width)
     guidance: Any | None = None  # (1, width): the guidance scale's embedding, of UNets distilled for LCM
     shared: bool  # whether what rows have in common is computed once for all of them
-    halves: int  # how many rows of a net's sample show the same picture: 2 with guidance where nothing is shared
 
     @property
     def rows(self) -> int:
@@ -33,9 +32,7 @@ class Given:
         def half(tensor: Any | None) -> Any | None:
             return None if tensor is None else tensor[-pictures:]
 
-        return dataclasses.replace(
-            self, text=half(self.text), pooled=half(self.pooled), sizes=half(self.sizes), halves=1
-        )
+        return dataclasses.replace(self, text=half(self.text), pooled=half(self.pooled), sizes=half(self.sizes))
 
     @property
     def time_rows(self) -> int:

@@ -44,7 +44,6 @@ class UnionNet:
         self._controls = controls
         self._active = [tuple(places) for places in active]
         self._folded = folded
-        self._halves = given.halves
         kinds = {
             places: control_kinds(module, given, [controls[place].mode for place in places])
             for places in set(self._active)
@@ -55,6 +54,13 @@ class UnionNet:
         self._features = [
             shown.condition().mean(dim=(2, 3)) + module.task_embedding[shown.mode].to(given.text) for shown in controls
         ]
+        self._shares: dict[tuple[object, ...], list[Any]] | None = None
+        if keep_times:
+            self._shares = {}
+            for index, places in enumerate(self._active):
+                key = (places, *self._scales(index))
+                if places and key not in self._shares:
+                    self._shares[key] = self._mixed([self._token(index, number) for number in range(len(places))])
 
     def scale(self, index: int) -> float:
         """What the residuals are to be multiplied by."""
@@ -66,17 +72,22 @@ class UnionNet:
         hidden = self._shown(self._module.conv_in(sample), index)
         return run(self._module, hidden, self._times.at(index), self._text)
 
+    def _scales(self, index: int) -> list[float]:
+        """What is put in of each control that counts is multiplied by its own."""
+        places = self._active[index]
+        return [self._controls[place].weights[index] if len(places) > 1 else 1.0 for place in places]
+
     def _shown(self, hidden: Any, index: int) -> Any:
         """(rows, channels, height, width) with the control images put in, each by its share."""
-        places = self._active[index]
-        scales = [self._controls[place].weights[index] if len(places) > 1 else 1.0 for place in places]
+        places, scales = self._active[index], self._scales(index)
         conditions = [self._controls[place].condition() for place in places]
-        tokens = [self._features[place] * scale for place, scale in zip(places, scales, strict=True)]
-        mixed = self._mixed([*tokens, hidden.mean(dim=(2, 3))])
-        shares = [self._module.spatial_ch_projs(mixed[:, number])[:, :, None, None] for number in range(len(places))]
+        if self._shares is None:
+            tokens = [self._token(index, number) for number in range(len(places))]
+            shares = self._mixed([*tokens, hidden.mean(dim=(2, 3))])[: len(places)]
+        else:
+            shares = self._shares[places, *scales]
         if self._folded:
-            total = sum(share * scale for share, scale in zip(shares, scales, strict=True))
-            hidden = hidden + total
+            hidden = hidden + sum(share * scale for share, scale in zip(shares, scales, strict=True))
             for condition, scale in zip(conditions, scales, strict=True):
                 hidden.add_(condition, alpha=scale)
             return hidden
@@ -85,17 +96,20 @@ class UnionNet:
             fused = fused + (condition * scale + share * scale)
         return hidden + fused
 
-    def _mixed(self, tokens: Sequence[Any]) -> Any:
-        """(rows, tokens, width) through the net's transformer layers.
+    def _token(self, index: int, number: int) -> Any:
+        """(1, width) for the transformer layers, of one of the controls that count."""
+        return self._features[self._active[index][number]] * self._scales(index)[number]
 
-        diffusers gives its attention, which expects (tokens, rows, width), the batch first, so that each token
-        looks at itself in the other rows: with guidance at its twin, which changes nothing, but with several
-        pictures at those of the others. Here pictures keep to themselves and are what they are alone.
+    def _mixed(self, tokens: Sequence[Any]) -> list[Any]:
+        """What the transformer layers make of tokens (1 or rows, width), each (1 or rows, channels, 1, 1).
+
+        diffusers gives the layers' attention, which expects (tokens, rows, width), the rows first, so that a token
+        looks at itself in the other rows and at no other token. A control's is the same in all rows, and in all
+        evaluations with the same scale: the latents, whose mean diffusers adds as a last token, don't come into it.
         """
         rows = max(token.shape[0] for token in tokens)
-        stacked = torch().stack([token.expand(rows, -1) for token in tokens], dim=1)
-        count, width = stacked.shape[1:]
-        mixed = stacked.reshape(self._halves, -1, width)
+        mixed = torch().stack([token.expand(rows, -1) for token in tokens], dim=1)
         for layer in self._module.transformer_layes:
             mixed = layer(mixed)
-        return mixed.reshape(rows, count, width)
+        shares = self._module.spatial_ch_projs
+        return [shares(mixed[:, number])[:, :, None, None] for number in range(len(tokens))]
