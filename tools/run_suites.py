@@ -65,9 +65,11 @@ BLENDERS = tuple(
 )
 DEMO = Suite(name="demo", environment="bpy-5.0", paths=("tests/demo",))
 INSTALLED = Suite(name="installed", environment="main", paths=("tests/installed",))
+FAULTS = Suite(name="faults", environment="main", paths=("tests/faults",))
+SOAK = Suite(name="soak", environment="main", paths=("tests/soak",))
 WINDOW = Suite(name="window", environment="main", paths=("tests/window",))
 
-TOGETHER = (BACKEND, *PARITY, PANEL, *BLENDERS, DEMO, INSTALLED)  # two at a time
+TOGETHER = (BACKEND, SOAK, *PARITY, PANEL, *BLENDERS, FAULTS, DEMO, INSTALLED)  # two at a time
 ALONE = (WINDOW,)  # it measures how alive the window stays
 SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE)}
 

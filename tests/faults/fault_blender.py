@@ -11,12 +11,12 @@ from underpaint.addon import api
 from underpaint.protocol.errors import BackendError, JobError
 
 options = fault_notes.options()
-fault_notes.note_submissions(options.ledger)
 addon.register()
 bpy.ops.wm.read_factory_settings()
 scene = bpy.context.scene
 scene.render.engine = "UNDERPAINT"
 scene.render.resolution_x, scene.render.resolution_y = 64, 48
+fault_notes.note_submissions(options.ledger)
 random_ = random.Random(options.seed + os.getpid())
 while not fault_notes.enough(options.ledger):
     try:

@@ -42,6 +42,7 @@ class House:
         self.home.create()
         self.clients: dict[str, subprocess.Popen[bytes]] = {}
         """By name; a name that is started again goes on with its ledger."""
+        self._lives: dict[str, int] = {}  # how often a client will have got to its work once it is up
         self._python = self._disguise(real_worker)
 
     def _disguise(self, real_worker: bool) -> Path:
@@ -96,11 +97,18 @@ class House:
     ) -> None:
         """Start a client, or start it again."""
         command = [python, str(HERE / script), "--ledger", str(self.ledger(name)), *arguments]
+        ledger = self.ledger(name)
+        self._lives[name] = (ledger.read_text().count('"life"') if ledger.exists() else 0) + 1
         log = (self.folder / f"{name}.log").open("ab")
         with log:
             self.clients[name] = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+
+    def client_is_up(self, name: str) -> None:
+        """Wait until a client that was just started has got to its work."""
+        lives = self._lives[name]
+        until(lambda: self.ledger(name).exists() and self.ledger(name).read_text().count('"life"') >= lives, name)
 
     def kill_client(self, name: str) -> None:
         """End a client as a crash would, with whatever it started for itself."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fault_house import House, until
+from fault_house import PATIENCE_S, House, until
 from underpaint.protocol import arrays
 from underpaint.protocol.arrays import UInt8Array
 from underpaint.protocol.client import Connection
@@ -54,7 +54,9 @@ def entries(ledger: Path) -> list[dict[str, Any]]:
     return found
 
 
-def audit(house: House, tally: Tally, pictures: dict[int, UInt8Array] | None = None) -> Tally:
+def audit(
+    house: House, tally: Tally, pictures: dict[int, UInt8Array] | None = None, *, patience_s: float = PATIENCE_S
+) -> Tally:
     """Let the queue run dry, and count what is missing. `pictures` are the right ones where they aren't the fake's."""
     with house.connect() as connection:
         accepted = {
@@ -62,7 +64,7 @@ def audit(house: House, tally: Tally, pictures: dict[int, UInt8Array] | None = N
         }
         tally.jobs += len(accepted)
         for job_id in sorted(accepted):
-            job = _ended(connection, job_id)
+            job = _ended(connection, job_id, patience_s)
             if job is None:
                 tally.lost += 1
                 tally.notes.append(f"{job_id} is not known any more, or never ended")
@@ -78,9 +80,9 @@ def audit(house: House, tally: Tally, pictures: dict[int, UInt8Array] | None = N
     return tally
 
 
-def _ended(connection: Connection, job_id: str) -> Job | None:
+def _ended(connection: Connection, job_id: str, patience_s: float) -> Job | None:
     try:
-        until(lambda: connection.job(job_id).state.ended, f"the end of {job_id}")
+        until(lambda: connection.job(job_id).state.ended, f"the end of {job_id}", patience_s)
         return connection.job(job_id)
     except (UnderpaintError, AssertionError):
         return None

@@ -21,15 +21,20 @@ def enough(ledger: Path) -> bool:
     return (ledger.parent / "enough").exists()
 
 
+def _write(ledger: Path, note: dict[str, Any]) -> None:
+    with ledger.open("a") as file:
+        file.write("\n" + json.dumps(note))  # a line break first: what was cut off spoils no other line
+
+
 def note_submissions(ledger: Path) -> None:
-    """Write down every job of this process once the service has confirmed it."""
+    """Write down that this process is up, and every job of it once the service has confirmed it."""
     submit = Connection.submit
 
     def noted(self: Connection, request: Any, **details: Any) -> Any:
         job = submit(self, request, **details)
         if not job.transient:
-            with ledger.open("a") as file:
-                file.write("\n" + json.dumps({"accepted": job.id}))
+            _write(ledger, {"accepted": job.id})
         return job
 
     Connection.submit = noted  # type: ignore[method-assign]
+    _write(ledger, {"life": True})

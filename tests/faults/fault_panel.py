@@ -16,12 +16,12 @@ from underpaint.qt_panel.settings import Memory
 from underpaint.qt_panel.window import Window
 
 options = fault_notes.options()
-fault_notes.note_submissions(options.ledger)
 app = QApplication(sys.argv[:1])
 session = Session()
 window = Window(session, Memory(QSettings(f"{options.ledger}.ini", QSettings.Format.IniFormat)))
 window.show()
 session.start()
+fault_notes.note_submissions(options.ledger)
 random_ = random.Random(options.seed + os.getpid())
 
 
