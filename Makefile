@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MAIN := .venvs/main/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test accept parity faults soak demo panel constraints zip clean
+.PHONY: help setup check test accept parity faults soak bench demo panel constraints zip clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
