@@ -156,8 +156,8 @@ def _solver(scheduler: Scheduler, sigmas: Sigmas, config: str, steps: int, stren
         try:
             stock = _Stock(scheduler=made, timesteps=_timesteps(made, steps, strength), options=step_options(scheduler))
             solver = _linear(stock)
-        except (ValueError, IndexError) as error:  # what schedulers raise for steps that they can't place
-            raise refusal from error
+        except (ValueError, IndexError, NotImplementedError, torch().linalg.LinAlgError) as error:
+            raise refusal from error  # that is what schedulers raise, half-way as often as at once
         if not all(map(math.isfinite, _numbers(solver))):
             raise refusal
         if _agrees(solver, stock):

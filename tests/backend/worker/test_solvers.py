@@ -349,3 +349,8 @@ def test_what_comes_to_no_picture_is_refused() -> None:
     # Noise alone tells a model that predicts the noise nothing: diffusers makes pictures of not-a-number of it.
     with pytest.raises(InvalidRequest, match="DDIM can't make a picture in 8 steps with this checkpoint"):
         make_solver(Scheduler.DDIM, Sigmas.DEFAULT, {**ZERO_SNR, "prediction_type": "epsilon"}, 8)
+    with pytest.raises(InvalidRequest, match="Euler a can't make a picture in 8 steps with this checkpoint"):
+        make_solver(Scheduler.EULER_ANCESTRAL, Sigmas.DEFAULT, {**SD15, "prediction_type": "sample"}, 8)
+    third_order = {**SD15, "solver_order": 3, "lower_order_final": False}
+    with pytest.raises(InvalidRequest, match="UniPC can't make a picture in 8 steps with this checkpoint"):
+        make_solver(Scheduler.UNIPC, Sigmas.DEFAULT, third_order, 8)
