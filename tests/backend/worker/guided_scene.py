@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.unet.conv_in.weight.dtype
+        return next(self.unet.parameters()).dtype
 
     @property
     def guided(self) -> bool:
