@@ -19,7 +19,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-
 from underpaint.backend.service.database import Database
 from underpaint.backend.service.lifecycle import Transition
 from underpaint.protocol import arrays
@@ -60,13 +59,11 @@ def calls(home: Home, rounds: int) -> None:
             random = np.random.default_rng(0)
             data = b"\0" * (mib * MIB)
 
-            prepared: list[np.ndarray] = []
+            prepared = [random.integers(0, 256, mib * MIB, dtype=np.uint8).reshape(-1, 1024) for _ in range(once + 1)]
 
             def upload(prepared: list[np.ndarray] = prepared) -> None:
                 connection.upload(prepared.pop())
 
-            for _ in range(once + 1):
-                prepared.append(random.integers(0, 256, mib * MIB, dtype=np.uint8).reshape(-1, 1024))
             ref = connection.upload(prepared.pop())
             compare(
                 f"{mib} MiB",
@@ -175,7 +172,7 @@ def histories(folder: Path, many: int, rounds: int) -> None:
     for name, operation in operations.items():
         compare(name, rounds, {words: lambda op=operation, db=database: op(db) for words, database in both.items()})
     for words, database in both.items():
-        path = database._path  # noqa: SLF001
+        path = database._path
         database.close()
         began = time.perf_counter()
         Database(path).close()
@@ -186,10 +183,10 @@ def histories(folder: Path, many: int, rounds: int) -> None:
 def filled(path: Path, jobs: int) -> Database:
     """A queue with so many jobs behind it."""
     database = Database(path)
-    database._db.execute("PRAGMA synchronous = OFF")  # noqa: SLF001
+    database._db.execute("PRAGMA synchronous = OFF")
     for number in range(jobs):
         finish(database, f"{number:032x}")
-    database._db.execute("PRAGMA synchronous = NORMAL")  # noqa: SLF001
+    database._db.execute("PRAGMA synchronous = NORMAL")
     return database
 
 
