@@ -1,6 +1,7 @@
 """One combination against stock: predictions, latents, pictures, and whether its options matter at all."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from parity_jobs import Job, without
 from parity_ours import EXACT, Ours, Savings, predict_beside
 from parity_stock import Painted, Stock, start_image, start_mask
+
+Compare = Callable[..., None]
 
 PREDICTION = 1e-5
 """Of a prediction with every saving, relative to stock's: what PERFORMANCE's rows 3, 5 and 6 add up to is below it."""
@@ -20,32 +23,43 @@ ROUNDINGS = 8 * 2**-24
 """Relative: eight roundings of float32. Closer than this to float64 is luck, which isn't held against ours."""
 
 MATTERS = 1e-3
-"""How far a job's options must move stock's own latents, relatively: a hundred times the largest difference allowed."""
+"""How far an option must move stock's own latents, relatively: a hundred times the largest difference allowed."""
 
 LEVEL = 1  # of 255: what a difference of 1e-7 can do to a number that is rounded
 
 
-def compare_job(compare: Callable[..., None], job: Job, stock: Stock, exact: Stock, ours: Ours) -> None:
-    """The figures of a line."""
+def compare_job(compare: Compare, job: Job, stock: Stock, exact: Stock, ours: Ours, *, number: int) -> None:
+    """The figures of a line: every evaluation's prediction at stock's latents, then the whole job."""
     beside = predict_beside(stock, job, {"exact": EXACT, "all": Savings()})
     compare("predictions", beside.differences["exact"].largest, 0, better="bits")
     compare("with all savings", beside.differences["all"].relative, PREDICTION)
-    painted, reference, mine = stock.remembered(job), exact.remembered(job), ours.paint(job)
+    compare_pictures(compare, job, beside.painted, exact, ours)
+    matter(compare, job, stock, beside.painted, number)
+
+
+def compare_pictures(compare: Compare, job: Job, painted: Painted, exact: Stock, ours: Ours) -> None:
+    """The figures of a whole job: its latents before decoding, and its pictures."""
+    reference, mine = exact.paint(job), ours.paint(job)
     allowed = max(WORSE * relative(painted.latents, reference.latents), ROUNDINGS)
     compare("latents off float64", relative(mine.latents, reference.latents), allowed)
     compare("picture", levels(mine.pictures, expected(job, painted)), LEVEL)
-    matter(compare, job, stock, painted)
 
 
-def matter(compare: Callable[..., None], job: Job, stock: Stock, painted: Painted) -> None:
-    """The option of the job that matters least, to stock itself."""
-    moved = {
-        option: relative(stock.remembered(other).latents, painted.latents) for option, other in without(job).items()
-    }
-    if not moved:  # nothing but the checkpoint and the prompt
-        moved["prompt"] = relative(stock.paint(job, prompts=("a green apple",) * job.pictures).latents, painted.latents)
-    least = min(moved, key=lambda option: moved[option])
-    compare(f"{least} matters", moved[least], MATTERS, better="more")
+def matter(compare: Compare, job: Job, stock: Stock, painted: Painted, number: int) -> None:
+    """How far two of the job's options move stock itself, the first picture of it; the lines take turns."""
+    base, others = painted.latents[:1], without(job)
+    if others:
+        names = list(others)
+        chosen = {name: others[name] for name in (names[number % len(names)], names[(number + 1) % len(names)])}
+        moved = {
+            name: relative(stock.remembered(replace(other, pictures=1, batch=1)).latents, base)
+            for name, other in chosen.items()
+        }
+    else:  # nothing but the checkpoint and the prompt
+        changed = stock.paint(replace(job, pictures=1, batch=1), prompts=("a green apple",))
+        moved = {"prompt": relative(changed.latents, base)}
+    for name, distance in moved.items():
+        compare(f"{name} matters", distance, MATTERS, better="more")
 
 
 def relative(one: torch.Tensor, other: torch.Tensor) -> float:

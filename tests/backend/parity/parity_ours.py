@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,32 +85,28 @@ class Differences:
         self.evaluations += 1
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Predicted:
-    """How far our predictions are off at each of stock's latents, and what stock's scheduler makes of ours."""
+    """What stock painted, and how far our predictions were off at each of its latents."""
 
     painted: Painted
-    differences: dict[str, Differences] = field(default_factory=dict)
+    differences: dict[str, Differences]
 
 
 def predict_beside(stock: Stock, job: Job, savings: Mapping[str, Savings]) -> Predicted:
     """Run stock's pipeline, and ours at each of its latents with each of the savings.
 
-    The pipeline goes on with our prediction, that of the first of the savings. oneDNN is switched off, for all:
-    it takes another kernel for a convolution of one row of less than 20480 numbers than for two rows, which no
-    layer of a real net ever is, and which rounds differently.
+    oneDNN is switched off, for stock too: it takes another kernel for a convolution of one row of less than 20480
+    numbers than for two rows, which no layer of a real net ever is, and which rounds differently.
     """
     differences = {name: Differences() for name in savings}
     models: dict[str, GuidedModel] = {}
 
-    def on_step(seen: Spied) -> torch.Tensor:
-        found: list[torch.Tensor] = []
+    def on_step(seen: Spied) -> None:
         for name, chosen in savings.items():
             if seen.index == 0:
                 models[name] = guided_model(stock, job, seen, chosen, HintCache())
-            found.append(models[name](seen.sample, seen.index))
-            differences[name].add(found[-1], seen.prediction)
-        return found[0]
+            differences[name].add(models[name](seen.sample, seen.index), seen.prediction)
 
     with without_onednn():
         return Predicted(painted=stock.paint(job, on_step=on_step), differences=differences)

@@ -24,8 +24,7 @@ class Spied:
     pooled: torch.Tensor | None  # (rows, width)
 
 
-OnStep = Callable[[Spied], torch.Tensor | None]
-"""May give a prediction of its own, which the pipeline then goes on with."""
+OnStep = Callable[[Spied], None]
 
 
 @contextlib.contextmanager
@@ -68,7 +67,7 @@ def spied(pipeline: Any, on_step: OnStep) -> Iterator[None]:
         ((rows, text, pooled),) = given
         given.clear()
         count = latents.shape[0]
-        instead = on_step(
+        on_step(
             Spied(
                 index=index,
                 timesteps=pipeline_timesteps(pipeline),
@@ -80,7 +79,7 @@ def spied(pipeline: Any, on_step: OnStep) -> Iterator[None]:
             )
         )
         index += 1
-        return step(prediction if instead is None else instead, timestep, latents, *arguments, **named)
+        return step(prediction, timestep, latents, *arguments, **named)
 
     scheduler.step, unet.forward = seen_step, seen_forward
     try:

@@ -75,15 +75,15 @@ _OPTIONS: Mapping[str, Sequence[Any]] = {
 def combinations() -> list[Job]:
     """Jobs that between them have every pair of options."""
     chance = random.Random(0)
-    wanted = {pair for pair in _pairs_of_all() if _completed(dict(pair), chance) is not None}
+    wanted = _all_pairs(chance)
     found: list[Choice] = []
     while wanted:
         # Each candidate has a pair that is still wanted, so that the end is reached.
-        first = min(wanted, key=repr)
-        candidates = [choice for _ in range(_CANDIDATES) if (choice := _completed(dict(first), chance)) is not None]
-        best = max(candidates, key=lambda choice: len(wanted & set(_pairs(choice))))
+        fixed = next(iter(wanted.values()))
+        candidates = [choice for _ in range(_CANDIDATES) if (choice := _completed(fixed, chance)) is not None]
+        best = max(candidates, key=lambda choice: len(wanted.keys() & set(_pairs(choice))))
         found.append(best)
-        wanted -= set(_pairs(best))
+        wanted = {pair: fixed for pair, fixed in wanted.items() if pair not in set(_pairs(best))}
     jobs = [_job(choice) for choice in found]
     return sorted(set(jobs), key=lambda job: job.words)
 
@@ -161,11 +161,22 @@ def _completed(fixed: Choice, chance: random.Random) -> Choice | None:
     return None
 
 
-def _pairs(choice: Choice) -> Iterator[tuple[tuple[str, Any], ...]]:
-    yield from itertools.combinations(tuple(choice.items()), 2)
+def _pairs(choice: Choice) -> Iterator[frozenset[tuple[str, Any]]]:
+    """The pairs of options in a combination; of a scheduler with the checkpoint, whatever its nets."""
+    for pair in itertools.combinations(tuple(choice.items()), 2):
+        found = dict(pair)
+        if set(found) == {"models", "scheduler"}:
+            found["models"] = _MODELS[found["models"]][0]
+        yield frozenset(found.items())
 
 
-def _pairs_of_all() -> Iterator[tuple[tuple[str, Any], ...]]:
+def _all_pairs(chance: random.Random) -> dict[frozenset[tuple[str, Any]], Choice]:
+    """Every pair that some combination has, with one that has it."""
+    found: dict[frozenset[tuple[str, Any]], Choice] = {}
     for one, other in itertools.combinations(_OPTIONS, 2):
         for values in itertools.product(_OPTIONS[one], _OPTIONS[other]):
-            yield ((one, values[0]), (other, values[1]))
+            fixed = {one: values[0], other: values[1]}
+            (pair,) = _pairs(fixed)
+            if pair not in found and _completed(fixed, chance) is not None:
+                found[pair] = fixed
+    return found
