@@ -10,7 +10,7 @@ from ....protocol.geometry import Extent
 from ..models.nets import NetUse
 from ..third_party import torch
 from .hints import ControlImage, HintCache, control_tensor, encode
-from .networks import Given, PlainNet, Residuals, Shown, TextKeys, Times, Unet, UnionNet, add_residuals
+from .networks import Given, PlainNet, Residuals, Shown, TextKeys, Times, Unet, UnionNet, add_residuals, check_known
 from .prompts import Embeddings
 
 
@@ -81,7 +81,7 @@ class GuidedModel:
         `embeddings` have a row for each picture, or with guidance one for each negative prompt and then one for
         each prompt. `extra_channels` (pictures or 1, 5, height / 8, width / 8) are the mask and the masked
         picture of a UNet made for inpainting. `device` and `dtype` are where and in what is computed, for a
-        model whose weights are elsewhere between evaluations.
+        model whose weights are elsewhere between evaluations. Raises ModelBroken for a network of another build.
         """
         self._savings = savings or Savings()
         self._device = device if device is not None else unet.device
@@ -169,6 +169,7 @@ class GuidedModel:
         )
 
     def _make_unet(self, unet: Any, given: Given) -> Unet:
+        check_known(unet)
         if unet.config.time_cond_proj_dim is not None:
             embedding = guidance_embedding(self._guidance_scale, unet.config.time_cond_proj_dim)
             given = dataclasses.replace(given, guidance=embedding.to(given.text))
@@ -192,6 +193,7 @@ class GuidedModel:
         """`keys` are those of the nets so far; `whole` are the nets that some run needs with every row."""
         first = self._controls[places[0]]
         net, savings = first.use.net, self._savings
+        check_known(net)
         positive = given.positive(self._pictures) if self._positive_rows(places) else given
         if id(net) not in keys:
             of_all = given if id(net) in whole else positive

@@ -67,11 +67,11 @@ class Scene:
         pooled = noise(rows, POOLED_WIDTH, seed=3) if self.unet.config.addition_embed_type else None
         return Embeddings(text=noise(rows, 7, TEXT_WIDTH, seed=2), pooled=pooled)
 
-    def model(self, switches: Savings | None = None) -> GuidedModel:
+    def model(self, switches: Savings | None = None, device: str = "cpu") -> GuidedModel:
         return GuidedModel(
             self.unet, self.controls, self.embeddings, timesteps=TIMESTEPS, guidance_scale=self.guidance_scale,
             size=Extent(width=8 * self.width, height=8 * self.height), pictures=self.pictures,
-            extra_channels=self.extra_channels, hints=self.hints, savings=switches, device="cpu", dtype=self.dtype,
+            extra_channels=self.extra_channels, hints=self.hints, savings=switches, device=device, dtype=self.dtype,
         )  # fmt: skip
 
     def ours(self, switches: Savings | None = None) -> list[torch.Tensor]:

@@ -1,13 +1,18 @@
 """The guided model against diffusers' own modules: UNets of every family with plain nets, windows and guidance."""
 
 import dataclasses
+from typing import Any
 
+import diffusers
 import pytest
 import torch
 from guided_scene import ALWAYS, EXACT, Scene, control, distance, noise, same, savings
-from tiny_models import Family, tiny_controlnet, tiny_unet
+from tiny_models import Family, tiny_controlnet, tiny_unet, tiny_union
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from underpaint.backend.worker.sampling.guidance import Savings
 from underpaint.backend.worker.sampling.prompts import Embeddings
+from underpaint.protocol.errors import ModelBroken
 
 WINDOWS = ((1.0, 0.7, 0.0), (0.5, 0.0, 0.0))  # the last evaluation is without any net
 FAMILIES: tuple[Family, ...] = ("sd15", "sd21", "sdxl")
@@ -143,3 +148,61 @@ def test_a_net_may_want_its_colours_the_other_way_round() -> None:
     assert same(one.ours(EXACT), one.stock())
     plain = Scene(unet=one.unet, controls=[control(tiny_controlnet(tiny_unet("sd15"), 1), 1)])
     assert distance(plain.ours(), one.ours()) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_embed_type", "timestep"),
+        ("only_cross_attention", (True, False, False, False)),
+        ("resnet_time_scale_shift", "scale_shift"),
+    ],
+)
+def test_a_network_of_another_build_is_refused_by_name(key: str, value: object) -> None:
+    unet = tiny_unet("sd15")
+    config = {name: each for name, each in unet.config.items() if not name.startswith("_")}
+    other = diffusers.UNet2DConditionModel(**{**config, key: value})
+    with pytest.raises(ModelBroken, match=rf'"UNet2DConditionModel".*{key}: '):
+        Scene(unet=other).ours()
+    net = tiny_controlnet(unet, 1, **{key: value})
+    with pytest.raises(ModelBroken, match=rf'"ControlNetModel".*{key}: '):
+        Scene(unet=unet, controls=[control(net, 1)]).ours()
+
+
+class OnDevice(TorchDispatchMode):
+    """Counts the operations on "meta", and collects those that have to do with any other device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elsewhere: list[str] = []
+        self.there = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        devices = {each.device.type for each in tree_leaves((args, kwargs, result)) if isinstance(each, torch.Tensor)}
+        if devices <= {"meta"}:
+            self.there += 1
+        else:
+            self.elsewhere.append(str(func))
+        return result
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_an_evaluation_never_leaves_the_device(family: Family) -> None:
+    """On "meta" a tensor has no value that could be asked for, as a GPU has none that could be without waiting."""
+    unet = tiny_unet(family)
+    nets = [tiny_controlnet(unet, 1), tiny_controlnet(unet, 2), tiny_controlnet(unet, 3, global_pool_conditions=True)]
+    controls = [control(nets[0], 1, (1.0, 0.5, 0.0)), control(nets[1], 2, guess=True), control(nets[2], 3)]
+    if family == "sdxl":
+        union = tiny_union(unet, 8)
+        controls += [control(union, 4, mode=0), control(union, 5, (0.3, 0.2, 0.1), mode=3)]
+    one = Scene(unet=unet, controls=controls, pictures=2)
+    for module in (unet, *(each.use.net for each in controls)):
+        module.to("meta")
+    model = one.model(device="meta")
+    sample = one.sample.to("meta")
+    with OnDevice() as watch:
+        shapes = [model(sample, index).shape for index in range(3)]
+    assert shapes == [sample.shape] * 3
+    assert watch.elsewhere == []
+    assert watch.there > 1000

@@ -10,10 +10,22 @@ are the same, which they are until the text comes in. `parts` widens it where th
 
 from .controlnet import PlainNet
 from .given import Given
+from .known import check_known
 from .residuals import Residuals, add_residuals
 from .text import TextKeys
 from .times import Times
 from .unet import Unet
 from .union import Shown, UnionNet
 
-__all__ = ["Given", "PlainNet", "Residuals", "Shown", "TextKeys", "Times", "Unet", "UnionNet", "add_residuals"]
+__all__ = [
+    "Given",
+    "PlainNet",
+    "Residuals",
+    "Shown",
+    "TextKeys",
+    "Times",
+    "Unet",
+    "UnionNet",
+    "add_residuals",
+    "check_known",
+]
