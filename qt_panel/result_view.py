@@ -33,6 +33,9 @@ class ResultView(QWidget):
         self.canvas = Canvas()
         self.save = _action("save", "Save…", "Save the picture with its settings as PNG", QKeySequence("Ctrl+S"))
         self.copy = _action("copy", "Copy", "Copy the picture to the clipboard", QKeySequence("Ctrl+Shift+C"))
+        self.begin = _action(
+            "start", "Start from This Picture", "Begin the next pictures with this one", QKeySequence("Ctrl+Shift+P")
+        )
         self.fit = _action("fit", "Fit", "Fit the picture into the window", QKeySequence("Ctrl+0"))
         self.actual = _action(
             "actual", "100 %", "One pixel of the screen for each of the picture", QKeySequence("Ctrl+1")
@@ -58,7 +61,7 @@ class ResultView(QWidget):
         bar.setSpacing(2)
         bar.addWidget(self._words, 1)
         bar.addWidget(self._percent)
-        for action in (self.fit, self.actual, self.copy, self.save):
+        for action in (self.fit, self.actual, self.begin, self.copy, self.save):
             bar.addWidget(_button(action))
             self.addAction(action)
         layout = QVBoxLayout(self)
@@ -75,10 +78,11 @@ class ResultView(QWidget):
         self.canvas.show_image(image, size=size)
         self._show_zoom()
 
-    def set_usable(self, usable: bool) -> None:
-        """Whether what is shown is a picture to save and copy, and no preview."""
+    def set_usable(self, usable: bool, *, painted: bool) -> None:
+        """Whether what is shown is there to save and copy, and no preview; and whether it is a result and no map."""
         self.save.setEnabled(usable)
         self.copy.setEnabled(usable)
+        self.begin.setEnabled(usable and painted)
 
     def show_words(self, words: str, how: Sequence[str] = ()) -> None:
         """The line below: what made the picture, then where and how; all of it in the tooltip."""

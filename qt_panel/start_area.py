@@ -72,6 +72,10 @@ class StartArea(Card):
         self._show_images()
         self._show_state()
 
+    def take(self, image: Picture | ArrayRef) -> None:
+        """Begin with an image; the mask that was there was of another."""
+        self._take(image=image, mask=None)
+
     def show_picture(self, ref: ArrayRef, image: QImage) -> None:
         """A picture that was wanted has come."""
         for held, thumb in ((self._image, self._image_thumb), (self._mask, self._mask_thumb)):

@@ -13,12 +13,13 @@ from PySide6.QtGui import (
     QKeySequence,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from ..protocol.errors import UnderpaintError
 from ..protocol.jobs import Job
 from . import drops, pictures, words
 from . import form as forms
+from .closing import ClosingQuestion
 from .form_panel import FormPanel
 from .icons import icon
 from .job_list import JobList
@@ -57,7 +58,7 @@ class Window(QMainWindow):
         self.result = ResultView()
         self.jobs = JobList()
         self.backend = BackendStatus()
-        self.question: QMessageBox | None = None
+        self.question: ClosingQuestion | None = None
         """What is asked before closing while a picture is being made."""
         self._save_soon = QTimer(self, singleShot=True, interval=_SAVE_AFTER_MS)
         self._save_soon.timeout.connect(lambda: self._memory.save_form(self.form_panel.form))
@@ -129,7 +130,7 @@ class Window(QMainWindow):
         memory.triggered.connect(lambda: self.plan.ask(self.form_panel.form))
         job.addActions([passes, maps, memory, seed])
         view = self.menuBar().addMenu("&View")
-        view.addActions([self.result.fit, self.result.actual, self.result.copy])
+        view.addActions([self.result.fit, self.result.actual, self.result.copy, self.result.begin])
 
     def _wire(self) -> None:
         presenter = self.presenter
@@ -164,6 +165,7 @@ class Window(QMainWindow):
         self.result.chosen.connect(presenter.choose_plate)
         self.result.save.triggered.connect(self._ask_save)
         self.result.copy.triggered.connect(self._copy)
+        self.result.begin.triggered.connect(self._start_from_this)
         self.jobs.looked_at.connect(presenter.look_at)
         self.jobs.restored.connect(self._restore)
         self.jobs.cancelled.connect(presenter.cancel_job)
@@ -279,6 +281,11 @@ class Window(QMainWindow):
             QGuiApplication.clipboard().setImage(pictures.to_qimage(pictures.displayed(picture[0])))
             self.statusBar().showMessage("Copied to the clipboard", 4000)
 
+    def _start_from_this(self) -> None:
+        plate = self.presenter.plate()
+        if plate is not None and plate.picture is not None:
+            self.form_panel.start.take(plate.ref)
+
     def _refuse(self, error: UnderpaintError) -> None:
         self.messages.show_notice(Notice(topic=Topic.FILE, text=str(error), severity=Severity.WARNING))
 
@@ -326,7 +333,7 @@ class Window(QMainWindow):
         else:
             self.result.show_image(shown[0], size=shown[1])
         picture = presenter.picture()
-        self.result.set_usable(picture is not None)
+        self.result.set_usable(picture is not None, painted=plate is not None and plate.picture is not None)
         if picture is None or picture[0].dtype != np.uint8:
             self.result.canvas.set_drag_file("", None)
         else:
@@ -373,25 +380,17 @@ class Window(QMainWindow):
         event.accept()
 
     def _ask_before_closing(self) -> None:
-        question = QMessageBox(
-            QMessageBox.Icon.Question, "Close Underpaint", "A picture is still being made.", parent=self
-        )
-        question.setInformativeText("It can go on without this window; you will find it in the job list next time.")
-        keep = question.addButton("Close, Keep Painting", QMessageBox.ButtonRole.AcceptRole)
-        stop = question.addButton("Cancel It and Close", QMessageBox.ButtonRole.DestructiveRole)
-        question.addButton("Stay", QMessageBox.ButtonRole.RejectRole)
-        question.setDefaultButton(keep)
-        question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-
-        def answered() -> None:
-            self.question = None
-            clicked = question.clickedButton()
-            if clicked is stop:
-                self.presenter.cancel_own()
-            if clicked in (keep, stop):
-                self._closing = True
-                self.close()
-
-        question.finished.connect(answered)
+        question = ClosingQuestion(self)
+        question.kept.connect(self._close_now)
+        question.stopped.connect(self.presenter.cancel_own)
+        question.stopped.connect(self._close_now)
+        question.finished.connect(self._forget_question)
         self.question = question
         question.open()
+
+    def _close_now(self) -> None:
+        self._closing = True
+        self.close()
+
+    def _forget_question(self) -> None:
+        self.question = None

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from panel_driver import SIZE, WAIT_MS, OpenWindow, generate, until_connected, until_state
+from panel_driver import SIZE, WAIT_MS, OpenWindow, depth_map, generate, until_connected, until_state
 from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection, wait
@@ -12,7 +12,7 @@ from underpaint.protocol.events import WorkerState
 from underpaint.protocol.jobs import JobState
 from underpaint.protocol.request import GenerateRequest, PlanRequest, Variant
 from underpaint.qt_panel import pictures
-from underpaint.qt_panel.form import Form, Picture, StartForm
+from underpaint.qt_panel.form import ControlForm, Form, Picture, StartForm
 from underpaint.qt_panel.notices import Severity
 from underpaint.qt_panel.window import Window
 
@@ -88,6 +88,34 @@ def test_several_prompts_are_gathered_for_one_job(
     fox = Variant(prompt="a fox steps=1", negative_prompt="grey", seed=3)
     owl = Variant(prompt="an owl steps=1", negative_prompt="grey", seed=8)
     assert window.presenter.job().request.pictures == (owl, fox)
+
+
+def test_a_result_is_the_start_of_the_next_without_being_sent(
+    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
+) -> None:
+    window = open_window(fake_service.home)
+    until_connected(qtbot, window)
+    assert not window.result.begin.isEnabled()
+    mask = Picture(name="m", pixels=np.full((4, 4, 3), 255, np.uint8))
+    image = Picture(name="p", pixels=np.full((4, 4, 3), 90, np.uint8))
+    control = ControlForm(image=depth_map())
+    start = StartForm(image=image, mask=mask)
+    generate(qtbot, window, Form(prompt="steps=1", size=SIZE, pictures=2, controls=(control,), start=start))
+    until_shown(qtbot, window)
+    window.result._buttons[1].click()
+    qtbot.waitUntil(window.result.begin.isEnabled, timeout=WAIT_MS)
+    window.result.begin.trigger()
+    images = window.presenter.job().result.images
+    assert (window.form_panel.form.start.image, window.form_panel.form.start.mask) == (images[1], None)
+    qtbot.waitUntil(lambda: window.form_panel.start._image_thumb._image is not None, timeout=WAIT_MS)
+    first = window.presenter.looked_at
+    generate(qtbot, window, window.form_panel.form)
+    qtbot.waitUntil(lambda: window.presenter.looked_at != first, timeout=WAIT_MS)
+    until_shown(qtbot, window)
+    assert window.presenter.job().request.start.image == images[1]
+    window.result._buttons[2].click()
+    qtbot.waitUntil(lambda: window.result.save.isEnabled(), timeout=WAIT_MS)
+    assert not window.result.begin.isEnabled(), "a control map is no picture"
 
 
 def test_the_plan_is_told_when_it_is_asked_for_and_follows_the_form(
