@@ -86,6 +86,8 @@ def read(scheduler: Any, timesteps: Sequence[Any], options: dict[str, Any]) -> R
 
     `timesteps` are the scheduler's own, from where the run begins; `options` go to each `step`. The scheduler is
     spent afterwards. Whether it is linear at all is for the caller to check.
+
+    Raises ValueError where what it does comes to no number, and whatever the scheduler itself raises.
     """
     units = torch().eye(_PLACES, dtype=torch().float64).view(_PLACES, 1, 1, 1, _PLACES)
     drawn: list[bool] = []
@@ -246,6 +248,8 @@ def _terms(row: Row, made: Sequence[tuple[int, Row]]) -> Terms:
 
     Large ones that cancel each other would cost digits: up to twice the size is taken for fewer terms.
     """
+    if not all(map(math.isfinite, row)):
+        raise ValueError("a coefficient is not a number")
     ways = [terms for terms in _ways(row, made) if terms] or [[(LATENTS, 0.0)]]
     sizes = [sum(abs(share) for _, share in terms) for terms in ways]
     _, _, terms = min(

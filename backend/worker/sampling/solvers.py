@@ -4,7 +4,6 @@ import copy
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -144,7 +143,7 @@ def make_solver(
 
 @lru_cache(maxsize=_KEPT_SOLVERS)
 def _solver(scheduler: Scheduler, sigmas: Sigmas, config: str, steps: int, strength: float) -> Solver:
-    made = copy.deepcopy(_scheduler(scheduler, sigmas, config))
+    made = make_scheduler(scheduler, json.loads(config), sigmas)
     most = made.config.get("original_inference_steps", math.inf)  # of LCM and TCD, which know these steps only
     if steps > most:
         raise InvalidRequest(reason=f"{TITLES[scheduler]} takes {most} steps at most, and {steps} are asked for")
@@ -158,17 +157,10 @@ def _solver(scheduler: Scheduler, sigmas: Sigmas, config: str, steps: int, stren
             solver = _linear(stock)
         except (ValueError, IndexError, NotImplementedError, torch().linalg.LinAlgError) as error:
             raise refusal from error  # that is what schedulers raise, half-way as often as at once
-        if not all(map(math.isfinite, _numbers(solver))):
-            raise refusal
         if _agrees(solver, stock):
             return solver
         draws = tuple(entry.draws for entry in solver.evaluations)
         return replace(solver, stock=stock, needs_noise=draws)  # it wants its noise, used or not
-
-
-@lru_cache(maxsize=_KEPT_SOLVERS)
-def _scheduler(scheduler: Scheduler, sigmas: Sigmas, config: str) -> Any:
-    return make_scheduler(scheduler, json.loads(config), sigmas)  # DPM2 takes a tenth of a second to be made
 
 
 def _timesteps(scheduler: Any, steps: int, strength: float) -> Any:
@@ -199,16 +191,6 @@ def _linear(stock: _Stock) -> Solver:
         levels=reading.levels if reading else (),
         stock=None,
     )
-
-
-def _numbers(solver: Solver) -> Iterator[float]:
-    yield from (solver.noise_scale, *solver.timesteps)
-    for level in solver.levels:
-        yield from level
-    for entry in solver.evaluations:
-        yield entry.input_scale
-        for terms in entry.sums:
-            yield from (share for _, share in terms)
 
 
 def _agrees(solver: Solver, stock: _Stock) -> bool:

@@ -99,3 +99,10 @@ def test_the_checkpoints_config_is_left_alone() -> None:
 def test_tcd_keeps_its_noise() -> None:
     assert step_options(Scheduler.TCD) == {"eta": 0.3}
     assert step_options(Scheduler.DDIM) == {}
+
+
+def test_a_scheduler_is_nobody_elses() -> None:
+    first, second = (make_scheduler(Scheduler.PNDM, SD15) for _ in range(2))
+    first.set_timesteps(5)
+    assert len(first.timesteps) == 6
+    assert second.timesteps is None

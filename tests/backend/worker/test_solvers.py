@@ -1,7 +1,5 @@
 """Schedulers as host numbers, against diffusers' own schedulers stepped as its pipelines step them."""
 
-import copy
-import functools
 import inspect
 import math
 import sys
@@ -64,11 +62,6 @@ class Path:
     latents: list[torch.Tensor]  # before the first evaluation and after each
     inputs: list[torch.Tensor] = field(default_factory=list)
     estimates: list[Any] = field(default_factory=list)
-
-
-@functools.cache
-def fresh(scheduler: Scheduler, sigmas: Sigmas, config: str) -> Any:
-    return make_scheduler(scheduler, CONFIGS[config], sigmas)
 
 
 def noises() -> Iterator[torch.Tensor]:
@@ -151,7 +144,7 @@ def compare(
     assert solver.stock is None
     with monkeypatch.context() as patch:
         theirs = stock_path(
-            copy.deepcopy(fresh(scheduler, sigmas, config)),
+            make_scheduler(scheduler, CONFIGS[config], sigmas),
             steps,
             strength,
             step_options(scheduler),
@@ -194,7 +187,7 @@ def test_inpainting_blends_what_the_pipeline_blends(scheduler: Scheduler) -> Non
     """diffusers' inpainting: after each step the kept part is put back as the next timestep has it."""
     steps, strength = 5, 0.8
     options, mask = step_options(scheduler), torch.tensor([0.0, 0.0, 1.0, 0.3])
-    stock = copy.deepcopy(fresh(scheduler, Sigmas.DEFAULT, "sd15"))
+    stock = make_scheduler(scheduler, SD15)
     stock.set_timesteps(steps)
     timesteps = stock.timesteps[stock.order :]
     if hasattr(stock, "set_begin_index"):
