@@ -2,25 +2,32 @@
 
 It is rendered before the geometry, while the evaluated scene still has the user's settings: on the main thread as a
 render of its own, in F12 by the engine that then renders the geometry. There the depsgraph must outlive the first of
-the two, and in background mode Cycles frees it but for persistent data, which only the user can switch on: Blender
-crashes where it is set in the Render's own settings.
+the two, and Cycles frees it but for persistent data, which only the user can switch on: Blender crashes where it is set
+in the Render's own settings.
 """
 
 from typing import Any
 
-import bpy
 import cycles.engine as cycles_engine
 import numpy as np
 
 from ..protocol.arrays import UInt8Array
 from ..protocol.errors import BeautyNeedsPersistentData, BeautyNeedsWholeFrame, JobCancelled, NothingRendered
-from . import colour, passes
+from ..protocol.request import ControlKind
+from . import colour, kinds, passes
 
 _SHOWN = {
     "use_auto_tile": False,  # tiles are put together only when the frame is finished, which it is not
     "tile_size": 8192,
     "time_limit": 0.0,
 }
+
+
+def wanted(scene: Any) -> bool:
+    """Whether a scene's settings ask for it, for panels, which are drawn too often to read them whole."""
+    group = scene.underpaint
+    rows = (item for item in group.controls if item.enabled and item.image is None)
+    return group.start.source == "RENDER" or any(ControlKind[item.kind] in kinds.PICTURES for item in rows)
 
 
 def prepare(depsgraph: Any) -> None:
@@ -39,7 +46,7 @@ def check_both(engine: Any) -> None:
     settings = engine.path_resolve("render")
     if settings.use_border:
         raise BeautyNeedsWholeFrame()
-    if bpy.app.background and not settings.use_persistent_data:
+    if not settings.use_persistent_data:
         raise BeautyNeedsPersistentData()
 
 

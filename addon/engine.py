@@ -277,7 +277,8 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             message = (
                 f"Underpaint hit an unexpected error, {type(error).__name__}: {error}. The console has the details"
             )
-            traceback.print_exception(error)
+            # By lines, as print_exception looks for names like an unknown one in objects that Blender may have freed
+            traceback.print_tb(error.__traceback__)
         self._tell(message)
         self.report({"ERROR"}, message)
 

@@ -46,6 +46,18 @@ class UNDERPAINT_OT_round_size(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class UNDERPAINT_OT_use_persistent_data(bpy.types.Operator):
+    """Let Cycles keep the scene between two renders, which F12 needs to paint from the rendered scene"""
+
+    bl_idname = "underpaint.use_persistent_data"
+    bl_label = "Use Persistent Data"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Any) -> set[str]:
+        context.scene.render.use_persistent_data = True
+        return {"FINISHED"}
+
+
 class UNDERPAINT_OT_new_seed(bpy.types.Operator):
     """Take another seed, for another picture with the same settings"""
 
@@ -114,6 +126,7 @@ register, unregister = of_classes(
     (
         UNDERPAINT_OT_use_standard_view,
         UNDERPAINT_OT_round_size,
+        UNDERPAINT_OT_use_persistent_data,
         UNDERPAINT_OT_new_seed,
         UNDERPAINT_OT_choose_model,
         UNDERPAINT_OT_open_preferences,

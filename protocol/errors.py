@@ -165,8 +165,8 @@ class NothingInView(SceneError):
 class BeautyNeedsPersistentData(SceneError):
     code = "beauty_needs_persistent_data"
     sentence = (
-        "A control or start made from the rendered scene needs Persistent Data when Blender runs without a window. "
-        "Switch it on in Render > Performance > Final Render, or call underpaint.generate(), which does without."
+        "A control or start made from the rendered scene needs Persistent Data for F12. "
+        "Switch it on in Render > Performance > Final Render, or press Generate, which does without."
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import bpy
 
 from ...protocol.checks import nearest_size
-from .. import backend_state, colour, images
+from .. import backend_state, beauty, colour, images
 from .. import camera as cameras
 from ..job_state import state as job
 from ..properties import DEFAULT_CONTROLS, label_of
@@ -124,6 +124,14 @@ def warnings(layout: Any, context: Any, *, colours: bool = True) -> None:
         )
     if scene.camera is None:
         paragraph(layout.box(), context, "The scene has no active camera.", icon="ERROR")
+    if context.engine == "UNDERPAINT" and not scene.render.use_persistent_data and beauty.wanted(scene):
+        _remedy(
+            layout,
+            context,
+            "F12 needs Persistent Data to paint from the rendered scene.",
+            "underpaint.use_persistent_data",
+            "Use Persistent Data",
+        )
     if colours and not colour.shows_exactly(scene):
         _remedy(
             layout,

@@ -145,6 +145,27 @@ def test_every_panel_draws(scene: Any, result: Any, module: Any, kinds: tuple[st
         _drawn(panel, context)
 
 
+@pytest.mark.parametrize("way", ["START", "TILE"])
+def test_what_is_painted_from_the_render_needs_persistent_data(scene: Any, way: str) -> None:
+    context = _context(scene)
+
+    def asked() -> bool:
+        return "Use Persistent Data" in _drawn(render_properties.UNDERPAINT_PT_render, context)
+
+    assert not asked()
+    if way == "START":
+        scene.underpaint.start.source = "RENDER"
+    else:
+        bpy.ops.underpaint.control_add(kind="TILE")
+    assert asked()
+    context.engine = "CYCLES"  # Generate does without
+    assert not asked()
+    context.engine = "UNDERPAINT"
+    bpy.ops.underpaint.use_persistent_data()
+    assert scene.render.use_persistent_data
+    assert not asked()
+
+
 def test_what_a_start_lacks_is_said_where_it_is_chosen(scene: Any) -> None:
     context = _context(scene)
     start = scene.underpaint.start
