@@ -128,7 +128,7 @@ def without(job: Job) -> dict[str, Job]:
         found["windows"] = nets(start=0.0, end=1.0)
     if any(net.curve for net in job.nets):
         found["curve"] = nets(curve=())
-    if any(net.guess for net in job.nets):
+    if any(net.guess and not net.folder.endswith("pool") for net in job.nets):  # nets that pool guess anyhow
         found["guess"] = nets(guess=False)
     if any(net.mode is not None for net in job.nets):
         other = {ControlKind.DEPTH: ControlKind.NORMAL}

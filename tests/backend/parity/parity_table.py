@@ -12,7 +12,7 @@ from underpaint.protocol.request import ControlKind, Scheduler, Sigmas
 Choice = Mapping[str, Any]
 
 SCHEDULERS = tuple(Scheduler)
-_CANDIDATES = 60  # combinations among which the one with the most new pairs is taken
+_CANDIDATES = 30  # combinations among which the one with the most new pairs is taken
 
 
 def _plain(family: str, *letters: str) -> tuple[Net, ...]:
@@ -83,7 +83,8 @@ def combinations() -> list[Job]:
         candidates = [choice for _ in range(_CANDIDATES) if (choice := _completed(fixed, chance)) is not None]
         best = max(candidates, key=lambda choice: len(wanted.keys() & set(_pairs(choice))))
         found.append(best)
-        wanted = {pair: fixed for pair, fixed in wanted.items() if pair not in set(_pairs(best))}
+        for pair in _pairs(best):
+            wanted.pop(pair, None)
     jobs = [_job(choice) for choice in found]
     return sorted(set(jobs), key=lambda job: job.words)
 

@@ -9,7 +9,9 @@ from parity_jobs import Job
 from parity_table import combinations
 
 
-@pytest.mark.parametrize(("number", "job"), enumerate(combinations()), ids=lambda value: getattr(value, "words", None))
+@pytest.mark.parametrize(
+    ("number", "job"), list(enumerate(combinations())), ids=lambda value: getattr(value, "words", None)
+)
 def test_a_job_is_stock_s(number: int, job: Job, parity: Callable[..., Any], stock: Any, exact: Any, ours: Any) -> None:
     with parity("pictures", job.words) as compare:
         compare_job(compare, job, stock, exact, ours, number=number)
