@@ -45,22 +45,31 @@ class _Pace:
 
     def __init__(self, device: Any, finished: Callable[[int], None]) -> None:
         self._finished = finished
-        self._device = device if device.type == "cuda" else None
+        self._device = device
         self._underway: deque[tuple[int, Any]] = deque()
 
     def queued(self, index: int) -> None:
-        if self._device is None:
+        if self._device.type not in ("cuda", "mps"):
             self._finished(index)
             return
-        event = torch().cuda.Event()
-        event.record(torch().cuda.current_stream(self._device))
-        self._underway.append((index, event))
+        self._underway.append((index, self._now()))
         if len(self._underway) > _AHEAD:
             self._wait()
 
     def drain(self) -> None:
         while self._underway:
             self._wait()
+
+    def _now(self) -> Any:
+        """An event that is over once the device has done what it was given so far."""
+        library = torch()
+        if self._device.type == "mps":
+            event = library.mps.Event()
+            event.record()
+        else:
+            event = library.cuda.Event()
+            event.record(library.cuda.current_stream(self._device))
+        return event
 
     def _wait(self) -> None:
         index, event = self._underway.popleft()

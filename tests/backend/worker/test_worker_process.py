@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from underpaint.backend import bootstrap
 from underpaint.backend.blobstore import BlobStore
@@ -25,10 +26,12 @@ from underpaint.backend.pipe import (
     read_frame,
     write_frame,
 )
+from underpaint.backend.worker.jobs import JobRunner
 from underpaint.protocol import arrays
 from underpaint.protocol.errors import JobCancelled, ModelMissing
 from underpaint.protocol.jobs import Phase
-from underpaint.protocol.request import ControlMapsRequest, GenerateRequest
+from underpaint.protocol.request import ControlMapsRequest, GenerateRequest, Scheduler, Start, Variant
+from worker_runner import Job
 
 Asked = Callable[..., GenerateRequest]
 
@@ -209,3 +212,23 @@ def test_control_images_come_before_torch_does(start: Callable[[], Worker], blob
     assert isinstance(picture, Succeeded), picture
     assert any(isinstance(message, Ready) for message in heard)
     assert picture.result.control_maps == ended.result.control_maps
+
+
+def test_another_process_makes_the_same_bytes(
+    start: Callable[[], Worker], runner: JobRunner, blobs: BlobStore, asked: Asked
+) -> None:
+    """Noise at every step, a start picture, two pictures: whatever draws or rounds does it alike."""
+    picture = blobs.write_array(np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8))
+    request = asked(
+        scheduler=Scheduler.EULER_ANCESTRAL,
+        start=Start(image=picture, strength=0.7),
+        variants=(Variant(prompt="a barn", seed=8),),
+    )
+    expected = Job(runner, request).run()
+    worker = start()
+    worker.say(Run(job_id="1" * 32, request=request))
+    ended = worker.until_ended()
+    assert isinstance(ended, Succeeded), ended
+    assert len(ended.result.images) == 2
+    assert ended.result.images == expected.images
+    assert ended.result.control_maps == expected.control_maps
