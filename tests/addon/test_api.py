@@ -57,7 +57,7 @@ def test_a_script_and_a_click_give_the_same_picture(scene: Any, backend: Connect
 def test_a_click_asks_for_the_same_as_a_script_with_every_kind_of_control(scene: Any, fake_backend: Connection) -> None:
     scene.underpaint.prompt = "steps=1"
     scene.cycles.samples = 2
-    scene.render.use_persistent_data = True  # what a render of two passes in one needs without a window
+    scene.render.use_persistent_data = True  # what a render of two passes in one needs
     scene.objects["Cube"].underpaint.ade20k = "box"
     for kind in ("LINEART", "SEGMENTATION", "TILE", "INPAINT"):
         bpy.ops.underpaint.control_add(kind=kind)

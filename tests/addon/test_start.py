@@ -134,12 +134,15 @@ def test_control_maps_know_no_start(scene: Any, fake_backend: Connection) -> Non
     inspector.close()
 
 
+@pytest.mark.parametrize("way", ["SELECTED", "OBJECTS", "MATERIAL"])
 def test_a_script_and_a_click_start_from_the_same_render_and_leave_nothing(
-    scene: Any, fake_backend: Connection
+    scene: Any, fake_backend: Connection, way: str
 ) -> None:
     scene.cycles.samples = 2
+    cube = scene.objects["Cube"]  # which is selected
     group = scene.underpaint.start
-    group.source, group.mask_from, group.mask_object, group.strength = "RENDER", "OBJECTS", scene.objects["Cube"], 0.5
+    group.source, group.mask_from, group.mask_object, group.strength = "RENDER", way, cube, 0.5
+    group.mask_material = cube.active_material
     scene.underpaint.prompt = "steps=1"
     capture(scene)  # the first render of any engine brings the start-up file's nodes up to date
     before = dump()

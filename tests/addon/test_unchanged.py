@@ -50,6 +50,16 @@ def test_success(rich: Any, fake_backend: Connection) -> None:
     assert fake_backend.jobs().jobs[0].state is JobState.SUCCEEDED
 
 
+def test_success_from_the_rendered_scene(rich: Any, fake_backend: Connection) -> None:
+    rich.render.use_border, rich.render.use_persistent_data = False, True
+    rich.cycles.samples = 2
+    rich.underpaint.start.source, rich.underpaint.start.mask_from = "RENDER", "SELECTED"
+    assert unchanged_by(bpy.ops.render.render) == {}
+    job = fake_backend.jobs().jobs[0]
+    assert job.state is JobState.SUCCEEDED
+    assert job.request.start.mask is not None
+
+
 def test_cancel(rich: Any, fake_backend: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     rich.underpaint.prompt = "steps=200 pause=0.05"
     asked = itertools.count()
