@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fault_house import PATIENCE_S, House, until
+from fault_house import House, until
 from underpaint.protocol import arrays
 from underpaint.protocol.arrays import UInt8Array
 from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import UnderpaintError
 from underpaint.protocol.jobs import Job, JobState
+
+
+QUEUE_S = 300.0  # in which a queue of a thousand jobs runs dry, on a machine that does other things as well
 
 
 @dataclass
@@ -55,7 +58,7 @@ def entries(ledger: Path) -> list[dict[str, Any]]:
 
 
 def audit(
-    house: House, tally: Tally, pictures: dict[int, UInt8Array] | None = None, *, patience_s: float = PATIENCE_S
+    house: House, tally: Tally, pictures: dict[int, UInt8Array] | None = None, *, patience_s: float = QUEUE_S
 ) -> Tally:
     """Let the queue run dry, and count what is missing. `pictures` are the right ones where they aren't the fake's."""
     with house.connect() as connection:

@@ -94,7 +94,7 @@ def test_the_real_worker_dies_at_random_points(tmp_path: Path, report):
                         file.write(f'\n{{"accepted": "{job.id}"}}')
             time.sleep(random_.uniform(0.0, 6.0))
             tally.faults += house.kill(random_.choice((SERVICE, WORKER, WORKER)))
-        report(audit(house, tally, right, patience_s=300))
+        report(audit(house, tally, right))
         assert all(np.any(picture) for picture in right.values())
     finally:
         house.close()
