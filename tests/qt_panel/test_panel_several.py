@@ -29,7 +29,7 @@ def test_every_picture_of_a_job_is_shown_with_its_seed(
     until_connected(qtbot, window)
     said: set[str] = set()
     window.presenter.table_changed.connect(lambda: said.add(window.run_bar.progress_words))
-    generate(qtbot, window, Form(prompt="four pause=0.05", size=SIZE, seed=7, pictures=4))
+    generate(qtbot, window, Form(prompt="four steps=6 pause=0.1", size=SIZE, seed=7, pictures=4))
     until_shown(qtbot, window)
     job = window.presenter.job()
     assert [picture.seed for picture in job.request.pictures] == [7, 8, 9, 10]
@@ -45,7 +45,7 @@ def test_every_picture_of_a_job_is_shown_with_its_seed(
     assert (request.seed, request.variants) == (9, ()), "what makes this one again"
     window.save(tmp_path / "third.png")
     assert pictures.request_in(tmp_path / "third.png").seed == 9
-    assert window._file_name(job) == "four-pause-0-05-9.png"
+    assert window._file_name(job) == "four-steps-6-pause-0-1-9.png"
     window.form_panel.fill(Form())
     window._restore(job.id)
     assert (window.form_panel.form.pictures, window.form_panel.form.seed) == (4, 7)
