@@ -49,7 +49,7 @@ def main() -> int:
 
 def build(kind: str, models: Path) -> None:
     """The folders, unless they are there; in this process, so that the other one's peak is the job's alone."""
-    from full_size import build_checkpoint, build_controlnet
+    from full_size_models import build_checkpoint, build_controlnet
 
     started = time.perf_counter()
     if not (models / kind).is_dir():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from full_size import build_checkpoint, build_controlnet
+from full_size_models import build_checkpoint, build_controlnet
 from underpaint.backend.worker.memory import planner, sizes, words
 from underpaint.backend.worker.memory.needs import Needs
 from underpaint.backend.worker.memory.plan import Backend, Group, Machine, Plan, Rung

@@ -29,8 +29,8 @@ _SDXL: dict[str, Any] = {
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
 }
-_UNETS = {"sd15": _SD15, "mid": {**_SD15, "block_out_channels": (96, 160, 320, 320)}, "sdxl": _SDXL}
-_VAE: dict[str, Any] = {
+UNETS = {"sd15": _SD15, "mid": {**_SD15, "block_out_channels": (96, 160, 320, 320)}, "sdxl": _SDXL}
+VAE: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
     "block_out_channels": (128, 256, 512, 512),
@@ -55,7 +55,7 @@ _BLOCK = np.random.default_rng(0).standard_normal(1 << 20).astype(np.float32)
 def build_checkpoint(kind: str, folder: Path, *, fill: bool = True) -> None:
     """Write a checkpoint in float16: "sd15" (2.1 GB), "sdxl" (6.9 GB) or "mid" (0.4 GB)."""
     with torch.device("meta"):
-        unet = diffusers.UNet2DConditionModel(**_UNETS[kind])
+        unet = diffusers.UNet2DConditionModel(**UNETS[kind])
         vae = diffusers.AutoencoderKL(**_vae(kind))
         encoders = {"text_encoder": transformers.CLIPTextModel(transformers.CLIPTextConfig(**_text(kind)))}
         if kind == "sdxl":
@@ -76,17 +76,17 @@ def build_checkpoint(kind: str, folder: Path, *, fill: bool = True) -> None:
 def build_controlnet(kind: str, folder: Path, *, fill: bool = True, seed: int = 0) -> None:
     """Write a ControlNet for a checkpoint: 0.72 GB for "sd15", 2.5 GB for "sdxl"."""
     with torch.device("meta"):
-        unet = diffusers.UNet2DConditionModel(**_UNETS[kind])
+        unet = diffusers.UNet2DConditionModel(**UNETS[kind])
         net = diffusers.ControlNetModel.from_unet(unet, load_weights_from_unet=False)
     _write(net, folder, fill=fill, seed=seed)
 
 
 def _vae(kind: str) -> dict[str, Any]:
     if kind == "sdxl":
-        return {**_VAE, "sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True}
+        return {**VAE, "sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True}
     if kind == "mid":
-        return {**_VAE, "sample_size": 512, "block_out_channels": (32, 64, 128, 128)}
-    return {**_VAE, "sample_size": 512}
+        return {**VAE, "sample_size": 512, "block_out_channels": (32, 64, 128, 128)}
+    return {**VAE, "sample_size": 512}
 
 
 def _text(kind: str) -> dict[str, Any]:
