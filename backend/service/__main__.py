@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import logging.handlers
 import os
 import secrets
 import signal
@@ -18,10 +17,11 @@ from pathlib import Path
 import uvicorn
 from starlette.concurrency import run_in_threadpool
 
-from ...protocol.client import endpoint
+from ...protocol.client import endpoint, logs
 from ...protocol.client.endpoint import Endpoint
 from ...protocol.client.file_lock import FileLock
 from ...protocol.client.home import Home, default_home
+from ...protocol.client.logs import Program
 from ...protocol.errors import BackendUnreachable, DiskFull, QueueLocked
 from ..blobstore import BlobStore
 from .app import Activity, Parts, build
@@ -33,7 +33,6 @@ from .retention import Keep, keep_tidy
 from .supervisor import Supervisor
 
 IDLE_EXIT_S = 20 * 60.0
-_LOG_BYTES, _LOG_FILES = 1 << 20, 2
 _HOST = "127.0.0.1"
 
 log = logging.getLogger("underpaint.service")
@@ -241,18 +240,9 @@ def _worker_command(home: Home) -> list[str]:
 
 
 def _log_to(home: Home) -> None:
-    """Logs of a bounded size: the service's own, and what workers print."""
-    for name, path in (("underpaint.service", home.service_log), ("underpaint.worker", home.worker_log)):
-        handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"
-        )
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logger.addHandler(handler)
-        if name == "underpaint.service":
-            logging.getLogger("uvicorn").addHandler(handler)
+    """The service's own log, and what workers print."""
+    logs.write_to_home(Program.SERVICE, home, also=("uvicorn",))
+    logs.write_to_home(Program.WORKER, home)
     logging.raiseExceptions = False  # a full disk must not make every log line a traceback
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
+from ...protocol.client import logs
 from .. import pipe
 from ..pipe import FromWorker, PipeBroken, ToWorker
 
@@ -124,5 +125,5 @@ class WorkerProcess:
             for line in iter(lambda: stderr.readline(1 << 16), b""):
                 text = line.decode("utf-8", "replace").rstrip()
                 if text:
-                    self._tail.append(text)
-                    printed.info("%s", text)
+                    self._tail.append(logs.without_secrets(text))
+                    printed.info("%s", text, extra={"event": "printed", "speaker": self._process.pid})
