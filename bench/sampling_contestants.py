@@ -68,6 +68,7 @@ def blog(models: Models, job: Job, device: str) -> Iterator[Run]:
     if device == "cpu":
         yield _running(pipeline)
         return
+    models.to("cpu")  # the nets that aren't asked for, too
     pipeline.enable_model_cpu_offload(device=device)
     try:
         yield _running(pipeline)

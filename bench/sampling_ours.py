@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from sampling_contestants import AVOIDED, GUIDANCE, PROMPT, SEED, Job, Run
 from sampling_models import Models
 from sampling_record import Recorder
@@ -49,11 +50,14 @@ class Worker:
 
         def run(job: Job, recorder: Recorder) -> UInt8Array:
             handle = models.unet.conv_out.register_forward_hook(lambda *_: recorder.step())
+            cudnn = torch.backends.cudnn
+            chosen = cudnn.benchmark, cudnn.deterministic
             try:
                 brief = _brief(resident, job)
                 return generate(brief, self._caches, report=lambda *_: None, cancelled=lambda: False).images[0]
             finally:
                 handle.remove()
+                cudnn.benchmark, cudnn.deterministic = chosen  # the worker asks for the same bytes each time
 
         return run
 
@@ -86,7 +90,6 @@ def _brief(models: Resident, job: Job) -> Brief:
         solver=solver,
         controls=[ControlInput(use=use, image=image, weights=weights) for use, image, weights in shown],
         start=None,
-        tiled_vae=False,
         previews=_NOWHERE,
     )
 
