@@ -7,8 +7,11 @@ from pathlib import Path
 from ...protocol.errors import DiskFull, ErrorInfo, OutOfMemory, UnderpaintError, WorkerFailed
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# torch's CPU and MPS allocators raise a plain RuntimeError; these are their words.
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
+# torch's CPU and MPS allocators raise a plain RuntimeError; these are their words, and Python's where there is no room
+# for a thread's stack.
+_NO_MEMORY = (
+    "not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "can't start new thread",
+)  # fmt: skip
 
 
 def error_info(error: BaseException, *, device: str, blobs: Path) -> ErrorInfo:
