@@ -92,7 +92,13 @@ FAMILIES: dict[FamilyId, Family] = {
             id=FamilyId.SDXL,
             title="Stable Diffusion XL",
             short="SDXL",
-            checkpoint_classes=frozenset({"StableDiffusionXLPipeline", "StableDiffusionXLControlNetPipeline"}),
+            checkpoint_classes=frozenset(
+                {
+                    "StableDiffusionXLPipeline",
+                    "StableDiffusionXLControlNetPipeline",
+                    "StableDiffusionXLInpaintPipeline",
+                }
+            ),
             pipeline="StableDiffusionXLPipeline",
             control_pipeline="StableDiffusionXLControlNetPipeline",
             pooled_text=True,
