@@ -43,7 +43,6 @@ class ControlInput:
 class _Run:
     """A ControlNet with the controls that it serves: one, or of a union net all that guess or all that don't."""
 
-    controls: tuple[int, ...]  # places in the job's controls
     net: Callable[[Any, int], list[Any]]
     counts: tuple[bool, ...]  # for each evaluation whether the net is run
     scale: Callable[[int], float]
@@ -92,6 +91,10 @@ class GuidedModel:
         self._rows = 2 * pictures if self._guided else pictures
         self._hints = hints
         self._controls = controls
+        counting = list(zip(*(self._counting(control) for control in controls), strict=True))
+        self._active = [tuple(place for place, counts in enumerate(row) if counts) for row in counting]
+        if not controls:
+            self._active = [()] * len(timesteps)
         library = torch()
         with library.inference_mode():
             self._extra = None
@@ -102,8 +105,8 @@ class GuidedModel:
             self._runs = self._make_runs(given)
 
     def active(self, index: int) -> tuple[int, ...]:
-        """The places of the controls whose nets are run at an evaluation."""
-        return tuple(sorted(place for run in self._runs if run.counts[index] for place in run.controls))
+        """The places of the controls that count at an evaluation; nets of which none does aren't run."""
+        return self._active[index]
 
     def __call__(self, sample: Any, index: int) -> Any:
         """The guided prediction (pictures, 4, height, width) float32.
@@ -219,7 +222,6 @@ class GuidedModel:
             scale = ours.scale
         pools = net.config.global_pool_conditions
         return _Run(
-            controls=places,
             net=ours,
             counts=tuple(any(row) for row in counting),
             scale=scale,

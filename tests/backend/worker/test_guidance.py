@@ -123,6 +123,7 @@ def test_what_is_active_is_known_beforehand() -> None:
     assert [model.active(index) for index in range(3)] == [(0, 1), (0,), ()]
     model = scene("sd15").model(savings())
     assert [model.active(index) for index in range(3)] == [(0, 1)] * 3
+    assert Scene(unet=tiny_unet("sd15")).model().active(2) == ()
 
 
 def test_a_net_that_never_counts_is_not_even_prepared() -> None:

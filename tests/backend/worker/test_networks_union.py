@@ -73,7 +73,7 @@ def test_a_union_is_told_of_those_that_count_and_no_others(promax: Any) -> None:
     assert same(scene(first, second).ours(EXACT), expected)
     assert distance(scene(first, second).ours(), expected) < 1e-5
     assert not torch.equal(alone[0], together[0])
-    assert [scene(first, second).model().active(index) for index in range(3)] == [(0, 1)] * 3
+    assert [scene(first, second).model().active(index) for index in range(3)] == [(0,), (0, 1), (0, 1)]
 
 
 def test_a_union_is_not_run_where_nothing_counts(union: Any) -> None:
