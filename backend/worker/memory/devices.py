@@ -22,15 +22,15 @@ _UNLIMITED = 1 << 60  # cgroups say "no limit" with a number near 2^63
 
 
 def machine(*, held_bytes: int = 0) -> Machine:
-    """The machine as it is now. `held_bytes` are the models' that could be let go of, on the device.
+    """The machine as it is now. `held_bytes` are of models in main memory that could be let go of: they count as free.
 
-    torch's own reserve on a GPU is counted as free by itself; `held_bytes` matter where memory is shared.
+    So does torch's own reserve on a GPU, in which are those that could be let go of there.
     """
     library = torch()
     if library.cuda.is_available():
-        return _cuda(library)
+        return _cuda(library, held_bytes)
     if library.backends.mps.is_available():
-        return _mps(library)
+        return _mps(library, held_bytes)
     return _cpu(library, held_bytes)
 
 
@@ -45,7 +45,7 @@ def release() -> None:
         _trim_heap()
 
 
-def _cuda(library: Any) -> Machine:
+def _cuda(library: Any, held_bytes: int) -> Machine:
     device = "cuda:0"
     free, total = library.cuda.mem_get_info(device)
     properties = library.cuda.get_device_properties(device)
@@ -61,18 +61,18 @@ def _cuda(library: Any) -> Machine:
         backend=Backend.ROCM if hip else Backend.CUDA,
         total_bytes=int(total),
         free_bytes=int(free + reserved),
-        host_free_bytes=_main_memory()[1],
+        host_free_bytes=_main_memory()[1] + held_bytes,
         formats=precision.formats(device),
         flops=2.0 * half * cycles,
         flops_float32=2.0 * single * cycles,
     )
 
 
-def _mps(library: Any) -> Machine:
+def _mps(library: Any, held_bytes: int) -> Machine:
     """Metal's memory is main memory; it names the most that it recommends to use."""
     total, free = _main_memory()
     most = int(library.mps.recommended_max_memory())
-    ours = int(library.mps.driver_allocated_memory())
+    ours = max(held_bytes, int(library.mps.driver_allocated_memory()))
     available = min(free + ours, most)
     return Machine(
         device="mps",

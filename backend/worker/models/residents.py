@@ -87,17 +87,18 @@ class Residents:
     def _have(self, source: Source, plan: Plan, ring: Ring | None, announce: Announce, text: str) -> Any:
         """A source's module, in memory and kept as the plan says."""
         way, dtype = _way(source, plan), _dtype(source, plan)
-        held = self._held.pop(source.place, None)
+        held = self._held.get(source.place)
         if held is not None and (held.stamp, held.dtype) == (source.weights.stamp, dtype):
             if (held.way, held.ring) == (way, ring if way is _Way.LEAVES else None):
-                self._held[source.place] = held  # now the one used last
+                self._held[source.place] = self._held.pop(source.place)  # now the one used last
                 return held.keeper.module
-            if held.way is not _Way.DISK:
+            if _Way.DISK not in (held.way, way):
+                del self._held[source.place]
                 held.keeper.remove()
-                module = held.keeper.module
-                held = None
-                return self._keep(source, module, plan, ring)
-        held = None  # what it was goes first: two seldom fit
+                return self._keep(source, held.keeper.module, plan, ring)
+        if held is not None:
+            held = None
+            self._let_go(source.place)  # what it was goes first: two seldom fit
         announce(text)
         return self._keep(source, source.empty(dtype) if way is _Way.DISK else source.load(dtype), plan, ring)
 
@@ -122,26 +123,28 @@ class Residents:
             ring=ring if way is _Way.LEAVES else None,
             keeper=keeper,
             device_bytes=count if way is _Way.DEVICE else 0,
-            host_bytes=count if way in (_Way.SHELF, _Way.LEAVES) or plan.machine.shared else 0,
+            host_bytes=count if way in (_Way.SHELF, _Way.LEAVES) or (way is _Way.DEVICE and plan.machine.shared) else 0,
         )
         return module
 
     def _make_room(self, wanted: Sequence[Source], plan: Plan) -> None:
         """Let go of what this job doesn't use, as far as it is in the way."""
         needed = {source.place for source in wanted}
-        new = [source for source in wanted if source.place not in self._held]
-        host = plan.machine.host_free_bytes - (0 if plan.rung is Rung.RESIDENT else _file_bytes(new))
+        host = plan.machine.host_free_bytes - (0 if plan.rung is Rung.RESIDENT else _file_bytes(wanted))
         for place in [place for place in self._held if place not in needed]:
             spare = [held for other, held in self._held.items() if other not in needed]
             on_device = sum(held.device_bytes for held in spare)
             in_memory = 0 if plan.machine.shared else sum(held.host_bytes for held in spare)
             if on_device + plan.peak_bytes <= plan.limit_bytes and in_memory <= host:
                 break
-            del self._held[place]
-            self._pipeline = None
+            self._let_go(place)
         for place, held in self._held.items():
             if place not in needed:
                 held.keeper.drop()
+
+    def _let_go(self, place: tuple[object, ...]) -> None:
+        self._held.pop(place).keeper.drop()  # or the ring would keep its leaves
+        self._pipeline = None
         gc.collect()
         devices.release()
 

@@ -159,11 +159,12 @@ def gpu(*, major: int, hip: str | None) -> Any:
 )  # fmt: skip
 def test_a_gpu(monkeypatch: pytest.MonkeyPatch, hip: str | None, backend: Backend) -> None:
     monkeypatch.setattr(precision, "formats", lambda _: ("float16", "float32"))
-    machine = devices._cuda(gpu(major=8, hip=hip))
+    machine = devices._cuda(gpu(major=8, hip=hip), 0)
     assert (machine.backend, machine.full_name, machine.shared) == (backend, "cuda:0 Card", False)
     assert (machine.total_bytes, machine.free_bytes) == (8 * GIB, 6 * GIB)  # torch's own reserve is free to it
+    assert devices._cuda(gpu(major=8, hip=hip), 64 * GIB).host_free_bytes > 64 * GIB
     assert 2e13 < machine.flops < 1e14
-    old = devices._cuda(gpu(major=6, hip=hip))
+    old = devices._cuda(gpu(major=6, hip=hip), 0)
     assert old.flops == old.flops_float32 < machine.flops
 
 
@@ -171,5 +172,5 @@ def test_metal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "formats", lambda _: ("float16", "float32"))
     monkeypatch.setattr(devices, "_main_memory", lambda: (16 * GIB, 9 * GIB))
     metal = SimpleNamespace(recommended_max_memory=lambda: 11 * GIB, driver_allocated_memory=lambda: GIB)
-    machine = devices._mps(SimpleNamespace(mps=metal))
+    machine = devices._mps(SimpleNamespace(mps=metal), 0)
     assert (machine.total_bytes, machine.free_bytes, machine.shared) == (11 * GIB, 10 * GIB, True)

@@ -1,8 +1,10 @@
 """What stays in memory from job to job, what goes, and what is loaded anew."""
 
 import dataclasses
+import gc
 import os
 import shutil
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -280,3 +282,18 @@ def test_on_a_cpu_parts_are_in_memory_for_their_turn_only(
             assert here() == {group}
     models.placement.rest()
     assert here() == set()
+    assert residents.held_bytes == 0  # or the next plan would take for free what isn't held
+
+
+def test_leaves_of_a_net_that_went_are_not_kept(checkpoint: CheckpointInfo, nets: dict[str, NetChoice]) -> None:
+    residents = Residents()
+    both = [nets["depth"], nets["normal"]]
+    models = residents.models(checkpoint, both, plan_of(checkpoint, both, Rung.STREAMED), lambda _: None)
+    output(models)
+    gone = weakref.ref(models.nets[1].net)
+    del models
+    plan = plan_of(checkpoint, both[:1], Rung.STREAMED)
+    crowded = dataclasses.replace(plan, machine=dataclasses.replace(plan.machine, host_free_bytes=0))
+    residents.models(checkpoint, both[:1], crowded, lambda _: None)
+    gc.collect()
+    assert gone() is None
