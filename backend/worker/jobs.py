@@ -26,7 +26,8 @@ from .sampling.start import StartPicture, start_picture
 from .telling import OnPreview, Telling
 
 _GIB = 1 << 30
-_NOT_AGAIN = 0.95  # of what a plan was to take that ran out of memory
+_NOT_AGAIN = 0.95  # of what a plan was to take that memory ran out with
+_ROOM_AGAIN = 2.0  # times as much free memory as then, and it may be tried again
 
 
 class JobRunner:
@@ -41,7 +42,7 @@ class JobRunner:
         """What was encoded last."""
         self._maps = maps
         self._models = models
-        self._ran_out: float | None = None  # GiB that a plan may take since one failed that was to take more
+        self._ran_out: Plan | None = None  # the last plan that memory ran out with; no other may take as much
 
     def run(
         self,
@@ -79,12 +80,20 @@ class JobRunner:
     def planned(self, request: GenerateRequest, inspected: Inspected) -> Planned:
         """How a picture would be painted now. Raises DoesNotFit, and InvalidRequest for a precision."""
         held = self.residents.held_bytes
-        if self._ran_out is not None:
-            try:
-                return plan_picture(request, inspected, held_bytes=held, room_gb=self._ran_out)
-            except DoesNotFit:
-                self._ran_out = None  # learnt from estimates, which may have been wrong this way round
-        return plan_picture(request, inspected, held_bytes=held)
+        planned = plan_picture(request, inspected, held_bytes=held)
+        if self._ran_out is None:
+            return planned
+        failed, machine = self._ran_out, planned.plan.machine
+        if machine.free_bytes > _ROOM_AGAIN * failed.machine.free_bytes:
+            self._ran_out = None
+            return planned
+        if planned.plan.peak_bytes < _NOT_AGAIN * failed.peak_bytes:
+            return planned
+        learnt = replace(request, memory_budget_gb=_NOT_AGAIN * failed.peak_bytes / _GIB)
+        try:
+            return plan_picture(learnt, inspected, held_bytes=held)
+        except DoesNotFit:
+            return planned  # the estimates that were too low once may be too high here
 
     def clear(self) -> None:
         """Let go of every model; what running out of memory calls for."""
@@ -150,7 +159,7 @@ class JobRunner:
                 return replace(generated, timings=timings, notes=tuple(notes)), planned
             # only here: until it was dropped, the exception kept the tensors
             self.clear()
-            self._ran_out = _NOT_AGAIN * planned.plan.peak_bytes / _GIB
+            self._ran_out = planned.plan
             lower = planned.step_down()
             if lower is None:
                 raise OutOfMemory(device=planned.plan.device_name)

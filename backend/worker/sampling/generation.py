@@ -73,7 +73,10 @@ def generate(
     report: Callable[[Phase, Step | None], None],
     cancelled: Callable[[], bool],
 ) -> Generated:
-    """Make the pictures; the same arguments give the same bytes on the same device.
+    """Make the pictures; the same arguments give the same bytes, on every run and in every process.
+
+    So much for one machine, one version of torch and one number format. Another device, another number of CPU
+    threads, tiles in the VAE and more pictures at once may round differently.
 
     `report` hears of each phase as it begins and of each step as it ends. Raises JobCancelled within two steps of
     `cancelled()` turning true, on a CPU within one, and leaves the models fit for the next job.
