@@ -6,7 +6,9 @@
 
 Full-size modules with random weights, the same ones for every contestant, who take turns in each round; a ratio is
 one of times of the same round. Only ratios can be compared between runs: each says what the machine could do meanwhile.
-Needs 12 GB of memory. Everybody is asked for the same number of evaluations of the UNet.
+"x" is how often the job fits into the other's time; behind "x blog" stands the same for the evaluations alone, without
+text encoder and VAE, and for the CPU time of all threads, which other programs disturb less. Needs 12 GB of memory.
+Everybody is asked for the same number of evaluations of the UNet.
 """
 
 import os
@@ -145,7 +147,7 @@ def _print_rows(rows: list[Row]) -> None:
     bases = {row.contestant.name: row for row in rows if row.contestant.name in ("stock", "blog") and row.times}
     print(
         f"  {'':<12}{'job s':>8} {'least-most':>15}{'CPU s':>8}{'step s':>9} {'least-most':>15}{'decode':>8}"
-        f"{'x stock':>9} {'least-most':>12}{'x blog':>8} {'least-most':>12}{'(by CPU s)':>12}"
+        f"{'x stock':>9} {'least-most':>12}{'x blog':>8} {'least-most':>12}{'(steps':>8}{'CPU s)':>8}"
         f"{'UNet':>6}{'nets':>5}{'hints':>6}{'text':>5}{'TFLOP':>8}{'calls':>7}"
     )
     for row in rows:
@@ -170,7 +172,9 @@ def _ratios(row: Row, bases: dict[str, Row]) -> str:
         ratios = [theirs.job / own.job for theirs, own in pairs]
         shown += f"{median(ratios):{width}.3f} {_spread(ratios):>12}" if ratios else f"{'':{width + 13}}"
         if name == "blog":
-            shown += f"{median(theirs.cpu / own.cpu for theirs, own in pairs):12.3f}" if pairs else f"{'':12}"
+            steps = [sum(theirs.steps) / sum(own.steps) for theirs, own in pairs]
+            cpu = [theirs.cpu / own.cpu for theirs, own in pairs]
+            shown += f"{median(steps):8.3f}{median(cpu):8.3f}" if pairs else " " * 16
     return shown
 
 
