@@ -5,6 +5,7 @@ import io
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ AnyArray = NDArray[Any]
 
 MAX_ARRAY_BYTES = 1 << 30  # of one array's data; larger ones are refused before anything is allocated
 _MAX_HEADER_BYTES = 4096
+_MAX_DIMENSIONS = 8
+# numpy reads a header as a Python literal: one that is nested deeply enough brings down the parser's own limits.
+_UNREADABLE = (ValueError, SyntaxError, RecursionError, MemoryError, TokenError)
 HEADER_BYTES = 10 + _MAX_HEADER_BYTES  # magic, version and length, then the header itself
 
 
@@ -80,7 +84,7 @@ def read_header(start: bytes | memoryview) -> Header:
         if version != (1, 0):
             raise InvalidArray(reason=f".npy format {version[0]}.{version[1]}, expected 1.0")
         shape, fortran_order, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER_BYTES)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise InvalidArray(reason=str(error)) from error
     if fortran_order:
         raise InvalidArray(reason="Fortran order, expected C order")
@@ -88,6 +92,8 @@ def read_header(start: bytes | memoryview) -> Header:
         raise InvalidArray(reason="big-endian numbers, expected little-endian")
     if any(side < 0 for side in shape):
         raise InvalidArray(reason=f"a negative side in shape {shape}")
+    if len(shape) > _MAX_DIMENSIONS or any(side > MAX_ARRAY_BYTES for side in shape):  # one that is empty, too
+        raise InvalidArray(reason="its shape is beyond every limit")
     promised = math.prod(shape) * dtype.itemsize
     if promised > MAX_ARRAY_BYTES:
         raise InvalidArray(reason=f"{promised} bytes, the limit is {MAX_ARRAY_BYTES}")

@@ -14,6 +14,12 @@ def npy(array, **options):
     return buffer.getvalue()
 
 
+def header(shape, descr="'<f4'"):
+    """The head of a .npy file, with any Python in it."""
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
 @pytest.mark.parametrize(
     "array",
     [
@@ -65,6 +71,14 @@ def test_only_three_element_types_cross(dtype):
         (b"PK\x03\x04", "can't be read"),
         (b"", "can't be read"),
         (b"\x93NUMPY\x01\x00\xff\xff", "can't be read"),
+        (header("-" * 3000 + "1"), "recursion"),
+        (header("[" * 3000), "can't be read"),
+        (header("(" * 300 + ")" * 300), "Cannot parse"),
+        (header("(0, 1" + "0" * 30 + ")"), "beyond every limit"),
+        (header(str((1,) * 70)) + bytes(4), "beyond every limit"),
+        (header("(4294967296, 4294967296, 4294967296)"), "limit"),
+        (header("(3.0,)"), "not valid"),
+        (header("(3,)", "('<f4', (1000000000,))"), "dtype size"),
     ],
 )
 def test_anything_else_is_refused(data, said):
