@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from ..protocol import arrays
 from ..protocol.arrays import AnyArray, ArrayRef
@@ -17,6 +18,7 @@ from ..protocol.errors import BlobMissing, DiskFull, InvalidArray
 DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
 """What the system says where a disk, or a user's share of it, is full."""
 _INCOMING = ".incoming-"
+_READ_PLAIN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +45,9 @@ class BlobStore:
         return self.folder / sha256[:2] / sha256
 
     def has(self, sha256: str) -> bool:
-        """Whether the blob is there, as a plain file."""
+        """Whether the blob is there, as a plain file in a plain folder: no link leads out of the store."""
         path = self.path(sha256)
-        return path.is_file() and not path.is_symlink()
+        return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
 
     def touch(self, sha256: str) -> bool:
         """Whether the blob is there; somebody is about to speak of it, so that its age begins anew."""
@@ -61,7 +63,7 @@ class BlobStore:
         """Every blob on disk."""
         found: list[Stored] = []
         for folder in self.folder.iterdir():
-            if len(folder.name) == 2 and folder.is_dir():
+            if len(folder.name) == 2 and folder.is_dir() and not folder.is_symlink():
                 for path in filter(lambda path: arrays.is_address(path.name), folder.iterdir()):
                     try:
                         state = path.lstat()
@@ -72,13 +74,34 @@ class BlobStore:
 
     def read(self, sha256: str) -> bytes:
         """The blob's bytes. Raises BlobMissing, and InvalidArray when the disk changed them."""
+        with self._file(sha256) as stream:
+            data = stream.read()
+        if arrays.digest(data) != sha256:
+            raise self._damaged(sha256)
+        return data
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The blob as a file, at its beginning, its bytes proven. Raises as `read` does."""
+        stream = self._file(sha256)
+        if hashlib.file_digest(cast(FileIO, stream), "sha256").hexdigest() != sha256:
+            stream.close()
+            raise self._damaged(sha256)
+        stream.seek(0)
+        return stream
+
+    def _file(self, sha256: str) -> BinaryIO:
         if not self.has(sha256):
             raise BlobMissing(sha256=sha256)
-        data = self.path(sha256).read_bytes()
-        if arrays.digest(data) != sha256:
-            self.discard(sha256)  # so that whoever has the bytes may store them again
-            raise InvalidArray(reason=f"the stored bytes of {sha256} are damaged")
-        return data
+        try:
+            return os.fdopen(os.open(self.path(sha256), _READ_PLAIN), "rb")
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP):  # discarded in this moment, or become a link
+                raise BlobMissing(sha256=sha256) from error
+            raise
+
+    def _damaged(self, sha256: str) -> InvalidArray:
+        self.discard(sha256)  # so that whoever has the bytes may store them again
+        return InvalidArray(reason=f"the stored bytes of {sha256} are damaged")
 
     def write(self, data: bytes) -> str:
         """Store bytes, durably, and return their address. Raises DiskFull; on error nothing is left."""
@@ -176,6 +199,8 @@ class Incoming:
                 return
             os.fsync(self._stream.fileno())
             self._stream.close()  # Windows doesn't rename open files
+            if path.parent.is_symlink():
+                path.parent.unlink()  # the link alone; nothing of ours makes one
             path.parent.mkdir(exist_ok=True, mode=0o700)
             self._temporary.replace(path)
 

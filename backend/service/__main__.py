@@ -28,6 +28,7 @@ from .app import Activity, Parts, build
 from .database import Database, UnusableDatabase
 from .hub import Hub
 from .limits import Limits
+from .patience import Doorkeeper, Patience, PatientProtocol
 from .recovery import close_queue, keep_copy, open_queue
 from .retention import Keep, keep_tidy
 from .supervisor import Supervisor
@@ -97,9 +98,10 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
         software_version=__version__,
         pid=os.getpid(),
     )
+    PatientProtocol.patience = Patience(**options.patience)
     config = uvicorn.Config(
         build(parts, token=token, port=port),
-        http="h11",
+        http=PatientProtocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -107,7 +109,8 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
         log_config=None,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=600,
+        backlog=256,
+        timeout_keep_alive=int(Patience.keep_alive_s),
         timeout_graceful_shutdown=2,
     )
     server = _Server(
@@ -156,6 +159,7 @@ class _Server(uvicorn.Server):
         self._idle_exit_s = idle_exit_s
         self._keep = keep
         self._tasks: list[asyncio.Task[None]] = []
+        self._doorkeeper = Doorkeeper()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and only then say where."""
@@ -178,6 +182,7 @@ class _Server(uvicorn.Server):
         if self._parts.activity.damage is not None:
             raise self._parts.activity.damage
         if counter % 10 == 0:
+            self._doorkeeper.look(self.server_state.connections, time.monotonic())
             self._stay_or_leave()
         return await super().on_tick(counter)
 
@@ -254,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-gb", type=float, default=Keep.max_bytes / 1e9, help="forget the oldest jobs beyond it")
     # For tests: another worker, and less patience.
     parser.add_argument("--worker-command", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--patience", type=json.loads, default={}, help=argparse.SUPPRESS)
     parser.add_argument("--silence-s", type=float, default=Limits.silence_s, help=argparse.SUPPRESS)
     parser.add_argument("--cancel-s", type=float, default=Limits.cancel_s, help=argparse.SUPPRESS)
     return parser

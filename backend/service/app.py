@@ -1,8 +1,10 @@
 """The HTTP face: routes, bodies with limits, and errors as JSON."""
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -35,12 +37,14 @@ from .database import DamagedDatabase, Database
 from .guard import refusal
 from .hub import Hub
 from .openapi import document
+from .patience import WELCOME
 from .supervisor import Supervisor
 
 MAX_JSON_BYTES = 4 << 20
 MAX_BLOB_BYTES = arrays.MAX_ARRAY_BYTES + arrays.HEADER_BYTES
 MAX_PAGE = 500
 ALIVE_S = 1.0
+_PIECE_BYTES = 4 << 20  # of an answer; every slow reader costs as much memory
 
 _STATUS: dict[type[UnderpaintError], int] = {
     RequestError: 422,
@@ -106,8 +110,9 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
         if scope["type"] == "http":
             refused = refusal(scope["headers"], token=token, port=port)
             if refused is not None:
-                await _error(*refused)(scope, receive, send)
+                await _refusal(*refused)(scope, receive, send)
                 return
+            scope[WELCOME] = True
             parts.activity.last_call = time.monotonic()
         await app(scope, receive, send)
 
@@ -150,8 +155,7 @@ class _Routes:
             if not self._parts.blobs.touch(sha256):
                 raise BlobMissing(sha256=sha256)
             return Response()
-        data = await run_in_threadpool(self._parts.blobs.read, sha256)
-        return Response(data, media_type="application/octet-stream")
+        return _BlobResponse(await run_in_threadpool(self._parts.blobs.open, sha256))
 
     # ---- jobs
 
@@ -312,12 +316,36 @@ def _number(request: Request, name: str) -> int | None:
 # ---------------------------------------------------------------------------------------------- answers
 
 
+class _BlobResponse(Response):
+    """A file, a piece at a time, as fast as the client takes it: however many are slow, little of it is in memory."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(media_type="application/octet-stream")
+        self._stream = stream
+        self.headers["content-length"] = str(os.fstat(stream.fileno()).st_size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._stream as stream:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            while piece := await run_in_threadpool(stream.read, _PIECE_BYTES):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})
+
+
 def _json(value: object, status: int = 200) -> Response:
     return Response(wire.dumps(value), status, media_type="application/json")
 
 
 def _line(event: Event) -> str:
     return wire.dumps(event, Event) + "\n"
+
+
+def _refusal(status: int, error: UnderpaintError) -> Response:
+    """What somebody is told at the door. One whose request has no certain end is told nothing after it."""
+    answer = _error(status, error)
+    if status in (400, 431):
+        answer.headers["connection"] = "close"
+    return answer
 
 
 def _error(status: int, error: UnderpaintError) -> Response:

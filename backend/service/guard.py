@@ -7,6 +7,9 @@ from ...protocol.errors import InvalidRequest, TokenRefused, UnderpaintError
 
 Headers = Iterable[tuple[bytes, bytes]]  # names in lower case
 
+MAX_HEADERS = 64
+MAX_HEAD_BYTES = 16 << 10  # of the headers' names and values
+
 
 def refusal(headers: Headers, *, token: str, port: int) -> tuple[int, UnderpaintError] | None:
     """Why a request is refused, as a status and an error; None when it is welcome.
@@ -14,14 +17,22 @@ def refusal(headers: Headers, *, token: str, port: int) -> tuple[int, Underpaint
     A web page can make a browser call loopback: it sends an Origin, and after DNS rebinding a Host of its
     own. Neither ever comes from a client of ours. The token keeps out everybody else on the computer.
     """
-    hosts, authorizations = list[bytes](), list[bytes]()
+    hosts, authorizations, framings = list[bytes](), list[bytes](), set[bytes]()
+    number = size = 0
     for name, value in headers:
-        if name == b"origin":
+        number, size = number + 1, size + len(name) + len(value)
+        if name in (b"content-length", b"transfer-encoding"):
+            framings.add(name)
+        elif name == b"origin":
             return 403, InvalidRequest(reason="requests from web pages are refused")
         if name == b"host":
             hosts.append(value)
         elif name == b"authorization":
             authorizations.append(value)
+    if number > MAX_HEADERS or size > MAX_HEAD_BYTES:
+        return 431, InvalidRequest(reason="it has too many headers")
+    if len(framings) > 1:  # where such a body ends is a matter of opinion
+        return 400, InvalidRequest(reason="it has both a Content-Length and a Transfer-Encoding")
     if len(hosts) != 1 or hosts[0].lower() not in (b"127.0.0.1:%d" % port, b"localhost:%d" % port):
         return 403, InvalidRequest(reason="the Host header names another computer")
     given = authorizations[0] if len(authorizations) == 1 else b""
