@@ -1,6 +1,7 @@
 """Generate: the Image Editor's route to a picture, under any render engine."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -47,7 +48,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         context.window_manager.underpaint.result_name = result.image.name
         state.left_out, state.plan, state.notes = result.left_out, result.plan, result.notes
         state.plan_key = plans.key(context.scene)
-        self._warn()
+        _warn(self.report)
         return {"FINISHED"}
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
@@ -131,14 +132,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         where = "" if shown else ". Open an Image Editor to see it, or take it from the history"
         more = f" and {len(made) - 1} more" if len(made) > 1 else ""
         self.report({"INFO"}, f'Painted "{image.name}"{more}{where}')
-        self._warn()
-
-    def _warn(self) -> None:
-        """Say what the newest picture is without, and what had to be done about it."""
-        for note in state.notes:
-            self.report({"WARNING"}, note)
-        if state.left_out:
-            self.report({"WARNING"}, words.left_out(state.left_out))
+        _warn(self.report)
 
     def _end(self, context: Any, result: Any = None) -> None:
         """Leave nothing behind but the result."""
@@ -170,6 +164,14 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         state.armature = error.details["armature"] if isinstance(error, UnmappedRig) else ""
         self.report({"ERROR"}, message)
         return {"CANCELLED"}
+
+
+def _warn(report: Callable[[set[str], str], None]) -> None:
+    """Say what the newest picture is without, and what had to be done about it."""
+    for note in state.notes:
+        report({"WARNING"}, note)
+    if state.left_out:
+        report({"WARNING"}, words.left_out(state.left_out))
 
 
 class UNDERPAINT_OT_cancel(bpy.types.Operator):
