@@ -121,13 +121,14 @@ def test_nothing_runs_more_often_than_it_must(
     )
     new_texts = job.pictures  # the negative prompt, and the prompts but the first, which the run before had
     with parity("counts", job.words) as compare:
-        for calls in (first, again):
+        for when, calls in (("", first), (" again", again)):
             keys = calls.of("attn2.to_k", unet, *_NETS)
-            compare("net calls", sum(calls.of("controlnet_mid_block", *_NETS)), batches * runs(job), better="equal")
-            compare("UNet calls", sum(calls.of("conv_norm_out", unet)), batches * evaluations(job), better="equal")
-            compare("keys of the text", min(keys), batches, better="equal")
-            compare("keys of the text", max(keys), batches, better="equal")
+            net_calls, unet_calls = sum(calls.of("controlnet_mid_block", *_NETS)), sum(calls.of("conv_norm_out", unet))
+            compare(f"net calls{when}", net_calls, batches * runs(job), better="equal")
+            compare(f"UNet calls{when}", unet_calls, batches * evaluations(job), better="equal")
+            compare(f"keys of a text{when}, fewest", min(keys), batches, better="equal")
+            compare(f"keys of a text{when}, most", max(keys), batches, better="equal")
         compare("condition embeddings", first.of_kinds(*hints), counting_controls(job), better="equal")
-        compare("again", again.of_kinds(*hints), 0, better="equal")
+        compare("condition embeddings again", again.of_kinds(*hints), 0, better="equal")
         compare("text encodings", first.of_kinds(*_TEXTS), encoders * new_texts, better="equal")
-        compare("again", again.of_kinds(*_TEXTS), 0, better="equal")
+        compare("text encodings again", again.of_kinds(*_TEXTS), 0, better="equal")
