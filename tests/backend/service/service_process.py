@@ -41,11 +41,13 @@ class Service:
         self.pid = 0
         self.connection: Connection | None = None
 
-    def start(self, *, worker: str = "ready", idle_exit_s: float = 60.0) -> Connection:
+    def start(
+        self, *, worker: str = "ready", idle_exit_s: float = 60.0, patience: dict[str, float] | None = None
+    ) -> Connection:
         """Have the launcher start or find it."""
         command = [sys.executable, str(FAKE_WORKER), "--blobs", str(self.home.blobs), "--start", worker]
         arguments = ["--worker-command", json.dumps(command), "--idle-exit-s", str(idle_exit_s)]
-        arguments += ["--silence-s", "3", "--cancel-s", "0.5"]
+        arguments += ["--silence-s", "3", "--cancel-s", "0.5", "--patience", json.dumps(patience or {})]
         if self.connection is not None:
             self.connection.close()
         self.connection = ensure_running(self.home, service_arguments=arguments)
