@@ -106,6 +106,8 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
         },
     )
 
+    app.router.redirect_slashes = False  # a name that is not there is not there
+
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             refused = refusal(scope["headers"], token=token, port=port)

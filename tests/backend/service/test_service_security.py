@@ -323,6 +323,11 @@ def test_an_id_is_never_a_path(shared: Service, door: Door, folder: bytes, metho
     }
 
 
+def test_nobody_is_sent_elsewhere(door: Door) -> None:
+    assert door.told(door.head(b"GET /v1/jobs/")) == (404, "invalid_request")
+    assert door.told(door.head(b"GET /v1/hello/")) == (404, "invalid_request")
+
+
 # ---- arrays
 
 
