@@ -264,16 +264,16 @@ def carved(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("figure", [bare, ellipsoid, carved])
+@pytest.mark.parametrize("body", [bare, ellipsoid, carved])
 def test_the_face_tells_which_way_a_person_looks(
-    stage: Any, accept: Callable[..., None], view: str, figure: Callable[[Any], None]
+    stage: Any, accept: Callable[..., None], view: str, body: Callable[[Any], None]
 ) -> None:
-    figure(stage)
+    body(stage)
     where, face = VIEWS[view]
     look(stage, where)
     (person,) = capture(stage, wants=Wants(ids=True)).people
     shown = {index for index, point in enumerate(person.body) if point is not None}
-    accept(16, f"{view}, {figure.__name__}: face points too many or too few", len((shown & FACE) ^ face), 0)
+    accept(16, f"{view}, {body.__name__}: face points too many or too few", len((shown & FACE) ^ face), 0)
     assert bool(any(person.face)) == (view != "back")
 
 
