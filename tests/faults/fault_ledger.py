@@ -15,7 +15,6 @@ from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import UnderpaintError
 from underpaint.protocol.jobs import Job, JobState
 
-
 QUEUE_S = 300.0  # in which a queue of a thousand jobs runs dry, on a machine that does other things as well
 
 
