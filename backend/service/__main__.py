@@ -29,6 +29,7 @@ from .database import Database, UnusableDatabase
 from .hub import Hub
 from .limits import Limits
 from .patience import Doorkeeper, Patience, PatientProtocol
+from .privacy import ForeignHome, keep_token_private, make_private
 from .recovery import close_queue, keep_copy, open_queue
 from .retention import Keep, keep_tidy
 from .supervisor import Supervisor
@@ -52,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with lock:
         _log_to(home)
         try:
+            make_private(home)
             database = open_queue(home)
-        except (UnusableDatabase, DiskFull, QueueLocked) as error:
+        except (ForeignHome, UnusableDatabase, DiskFull, QueueLocked) as error:
             sys.stderr.write(f"{error}\n")
             return 1
         try:
@@ -160,6 +162,7 @@ class _Server(uvicorn.Server):
         self._keep = keep
         self._tasks: list[asyncio.Task[None]] = []
         self._doorkeeper = Doorkeeper()
+        self._token_closes = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and only then say where."""
@@ -200,6 +203,7 @@ class _Server(uvicorn.Server):
     def _stay_or_leave(self) -> None:
         if self.should_exit:
             return
+        self._token_closes = self._token_closes and keep_token_private(self._home)
         if self._idle():
             log.info("nobody has needed this service for %.0f s", self._idle_exit_s)
             self.should_exit = True
