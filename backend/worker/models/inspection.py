@@ -1,6 +1,7 @@
 """What a model folder is, told from its JSON files and safetensors headers, before any weight is loaded."""
 
 import json
+import operator
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +212,7 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
             files = [single]
         elif index.is_file():
             shards = cast("dict[str, str]", _read_json(index, name).get("weight_map", {}))
-            files = [folder / shard for shard in sorted(set(shards.values()))]
+            files = [_shard(folder, shard, name) for shard in sorted(set(shards.values()))]
         else:
             continue
         for file in files:
@@ -232,6 +233,12 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
     raise ModelMissing(model=name, reason=f"{folder.name}/{stem}.safetensors is not there; fetch the model again")
 
 
+def _shard(folder: Path, shard: str, name: str) -> Path:
+    if Path(shard).name != shard or not shard.endswith(".safetensors"):
+        raise ModelBroken(model=name, reason=f"{folder.name}'s index names {shard[:80]!r}, which is no file beside it")
+    return folder / shard
+
+
 def read_header(file: Path, name: str) -> dict[str, dict[str, Any]]:
     """Each tensor's dtype, shape and place. Raises ModelBroken unless header and length agree."""
     if not file.is_file():
@@ -245,8 +252,8 @@ def read_header(file: Path, name: str) -> dict[str, dict[str, Any]]:
             raise ModelBroken(model=name, reason=f"{shown} is no safetensors file, or is cut off; fetch it again")
         try:
             header = cast("dict[str, dict[str, Any]]", json.loads(stream.read(length)))
-            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            ends = [_end(entry) for key, entry in header.items() if key != "__metadata__"]
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ModelBroken(model=name, reason=f"{shown} has no readable header; fetch it again") from error
     expected = 8 + length + max(ends, default=0)
     if size != expected:
@@ -254,6 +261,15 @@ def read_header(file: Path, name: str) -> dict[str, dict[str, Any]]:
             model=name, reason=f"{shown} has {size} of {expected} bytes, so it is cut off or damaged; fetch it again"
         )
     return header
+
+
+def _end(entry: dict[str, Any]) -> int:
+    """Where a tensor's bytes end. Raises ValueError and its like for an entry that tells of no tensor."""
+    start, end = (operator.index(place) for place in entry["data_offsets"])
+    shape = [operator.index(side) for side in entry["shape"]]
+    if not 0 <= start <= end or any(side < 0 for side in shape) or not isinstance(entry["dtype"], str):
+        raise ValueError("no tensor")
+    return end
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
