@@ -15,7 +15,8 @@ import numpy as np
 
 from ..protocol import client
 from ..protocol.arrays import Float32Array, UInt8Array
-from ..protocol.client import Connection
+from ..protocol.client import Connection, logs
+from ..protocol.client.logs import Program
 from ..protocol.errors import JobCancelled, UnderpaintError
 from ..protocol.events import Event, PreviewReady, Progress
 from ..protocol.geometry import Extent
@@ -281,6 +282,7 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
             traceback.print_tb(error.__traceback__)
         self._tell(message)
         self.report({"ERROR"}, message)
+        logs.logger(Program.BLENDER).error("%s", message, extra={"event": "render"})
 
 
 def _keep(outcome: Outcome, timings: tuple[Timing, ...], packed: bytes) -> None:

@@ -26,3 +26,9 @@ def memory_budget_gb() -> float | None:
     """How much of the device's memory painting may take; None for what is free."""
     chosen = preferences()
     return None if chosen is None or not chosen.memory_budget_gb else round(chosen.memory_budget_gb, 3)
+
+
+def torch_index() -> str:
+    """Where the user says that PyTorch's own builds are; "" takes the ordinary ones."""
+    chosen = preferences()
+    return "" if chosen is None else chosen.torch_index.strip()

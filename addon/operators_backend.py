@@ -1,4 +1,4 @@
-"""Installing, starting and stopping the backend."""
+"""Starting and stopping the backend, and telling others about it."""
 
 import threading
 from collections.abc import Callable
@@ -6,117 +6,12 @@ from typing import Any
 
 import bpy
 
+from ..installer.diagnostics import diagnostics
 from ..protocol import client
-from ..protocol.errors import BackendUnreachable, InstallOffline, UnderpaintError
-from . import backend_state, install, main_thread
+from ..protocol.errors import BackendUnreachable, UnderpaintError
+from . import backend_state, main_thread, program_log
 from .job_state import state as job
 from .registration import of_classes
-
-_TICK_S = 0.2
-_running: list[install.Installation] = []
-"""At most one; kept so that switching the add-on off, or Blender's end, ends it."""
-
-progress: install.Progress | None = None
-"""Of the installation at work, for the preferences; None when there is none."""
-problem = ""
-"""Why the last installation failed; "" when it didn't."""
-
-
-class UNDERPAINT_OT_install_backend(bpy.types.Operator):
-    """Download PyTorch and diffusers into an environment of their own. Nothing is installed into Blender's Python"""
-
-    bl_idname = "underpaint.install_backend"
-    bl_label = "Install Backend"
-
-    @classmethod
-    def poll(cls, _context: Any) -> bool:
-        if _running:
-            cls.poll_message_set("The backend is being installed")
-            return False
-        return True
-
-    def execute(self, _context: Any) -> set[str]:
-        import time
-
-        if not self._begin():
-            return {"CANCELLED"}
-        while True:
-            ended = self._look()
-            if ended is not None:
-                return ended
-            time.sleep(_TICK_S)
-
-    def invoke(self, context: Any, _event: Any) -> set[str]:
-        if not self._begin():
-            return {"CANCELLED"}
-        self._timer = context.window_manager.event_timer_add(_TICK_S, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context: Any, event: Any) -> set[str]:
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        ended = self._look()
-        if ended is None:
-            return {"PASS_THROUGH"}
-        context.window_manager.event_timer_remove(self._timer)
-        return ended
-
-    def cancel(self, context: Any) -> None:
-        """Another file is loaded, or the window is closed."""
-        _stop()
-        context.window_manager.event_timer_remove(self._timer)
-
-    def _begin(self) -> bool:
-        global progress, problem
-        problem = ""
-        try:
-            if not bpy.app.online_access:
-                raise InstallOffline()
-            _running.append(install.Installation(install.Plan(home=client.default_home())))
-        except UnderpaintError as error:
-            problem = str(error)
-            self.report({"ERROR"}, problem)
-            return False
-        progress = install.Progress(stage=install.Stage.ENVIRONMENT, fraction=0.0)
-        return True
-
-    def _look(self) -> set[str] | None:
-        """See how far it is; the operator's end, when there is one."""
-        global progress, problem
-        if not _running:  # the button beside the progress, or the add-on is being switched off
-            self.report({"INFO"}, "The installation was cancelled")
-            backend_state.redraw()
-            return {"CANCELLED"}
-        try:
-            progress = _running[0].poll()
-        except UnderpaintError as error:
-            problem = str(error)
-            self.report({"ERROR"}, problem)
-            _forget()
-            return {"CANCELLED"}
-        backend_state.redraw()
-        if progress.stage is not install.Stage.READY:
-            return None
-        _forget()
-        self.report({"INFO"}, "The backend is installed. It starts when it is needed")
-        return {"FINISHED"}
-
-
-class UNDERPAINT_OT_cancel_install(bpy.types.Operator):
-    """Stop the installation. What was downloaded is kept for the next try"""
-
-    bl_idname = "underpaint.cancel_install"
-    bl_label = "Cancel Installation"
-    bl_options = {"INTERNAL"}
-
-    @classmethod
-    def poll(cls, _context: Any) -> bool:
-        return bool(_running)
-
-    def execute(self, _context: Any) -> set[str]:
-        _stop()
-        return {"FINISHED"}
 
 
 class UNDERPAINT_OT_start_backend(bpy.types.Operator):
@@ -157,6 +52,58 @@ class UNDERPAINT_OT_open_logs(bpy.types.Operator):
         return bpy.ops.wm.path_open(filepath=str(home.logs))
 
 
+class UNDERPAINT_OT_copy_diagnostics(bpy.types.Operator):
+    """Copy what a bug report needs: versions, findings and the ends of the logs, without prompts, tokens and folders"""
+
+    bl_idname = "underpaint.copy_diagnostics"
+    bl_label = "Copy Diagnostics"
+
+    def execute(self, context: Any) -> set[str]:
+        context.window_manager.clipboard = diagnostics(client.default_home(), about=_about(), prompts=_prompts())
+        self.report({"INFO"}, "The diagnostics are on the clipboard")
+        return {"FINISHED"}
+
+    def invoke(self, _context: Any, _event: Any) -> set[str]:
+        home, about, prompts = client.default_home(), _about(), _prompts()
+
+        def run() -> None:
+            text = diagnostics(home, about=about, prompts=prompts)
+            main_thread.post(lambda: _copied(text))
+
+        global diagnosing
+        diagnosing = "Looking, this takes some seconds"
+        threading.Thread(target=run, name="underpaint-diagnostics", daemon=True).start()
+        return {"FINISHED"}
+
+
+diagnosing = ""
+"""What became of Copy Diagnostics, for the preferences."""
+
+
+def _copied(text: str) -> None:
+    global diagnosing
+    bpy.context.window_manager.clipboard = text
+    diagnosing = "Diagnostics are on the clipboard"
+    backend_state.redraw()
+
+
+def _about() -> dict[str, str]:
+    """This Blender, as a bug report names it. Its graphics card is known where there is a window."""
+    about = {"Blender": f"{bpy.app.version_string} ({bpy.app.build_hash.decode()}), background {bpy.app.background}"}
+    if not bpy.app.background:
+        import gpu
+
+        about["Drawn by"] = f"{gpu.platform.renderer_get()}, {gpu.platform.version_get()}"
+    return about
+
+
+def _prompts() -> list[str]:
+    """What the file's scenes and pictures say, so that it can be left out."""
+    settings = [scene.underpaint for scene in bpy.data.scenes]
+    texts = [text for each in settings for text in (each.prompt, each.negative_prompt)]
+    return [text for text in texts if text]
+
+
 def _start() -> None:
     client.ensure_running().close()
 
@@ -174,6 +121,7 @@ def _blocking(operator: Any, work: Callable[[], None]) -> set[str]:
         work()
     except UnderpaintError as error:
         operator.report({"ERROR"}, str(error))
+        program_log.reported(operator, error)
         return {"CANCELLED"}
     return {"FINISHED"}
 
@@ -195,41 +143,12 @@ def _beside(work: Callable[[], None]) -> set[str]:
 
 def _told(message: str) -> None:
     job.error = message
+    if message:
+        program_log.log.error("%s", message)
     backend_state.refresh()
     backend_state.redraw()
 
 
-def _stop() -> None:
-    if _running:
-        _running[0].cancel()
-        _forget()
-
-
-def _forget() -> None:
-    global progress
-    progress = None
-    _running.clear()
-    backend_state.refresh()
-    backend_state.redraw()
-
-
-_register_classes, _unregister_classes = of_classes(
-    (
-        UNDERPAINT_OT_install_backend,
-        UNDERPAINT_OT_cancel_install,
-        UNDERPAINT_OT_start_backend,
-        UNDERPAINT_OT_stop_backend,
-        UNDERPAINT_OT_open_logs,
-    )
+register, unregister = of_classes(
+    (UNDERPAINT_OT_start_backend, UNDERPAINT_OT_stop_backend, UNDERPAINT_OT_open_logs, UNDERPAINT_OT_copy_diagnostics)
 )
-
-
-def register() -> None:
-    _register_classes()
-
-
-def unregister() -> None:
-    if _running:
-        _running[0].cancel()
-        _running.clear()
-    _unregister_classes()

@@ -6,6 +6,8 @@ from typing import Any
 
 import bpy
 
+from ..protocol.client import logs
+from ..protocol.client.logs import Program
 from ..protocol.errors import JobCancelled, UnderpaintError, UnmappedRig
 from ..protocol.jobs import Phase, Timing
 from . import backend_state, images, plans, words
@@ -163,6 +165,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         state.error = message
         state.armature = error.details["armature"] if isinstance(error, UnmappedRig) else ""
         self.report({"ERROR"}, message)
+        logs.logger(Program.BLENDER).error("%s", message, extra={"event": "generate"})
         return {"CANCELLED"}
 
 

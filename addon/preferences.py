@@ -3,10 +3,10 @@
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty
+from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 from ..protocol import client
-from . import backend_state, operators_backend
+from . import backend_state, operators_backend, operators_install
 from .registration import of_classes
 from .samplers import PRECISIONS
 from .ui import sections
@@ -32,6 +32,15 @@ class UNDERPAINT_AP_preferences(bpy.types.AddonPreferences):
         name="Precision", description="The number format that the models compute in", items=PRECISIONS
     )
 
+    torch_index: StringProperty(
+        name="PyTorch Index",
+        description=(
+            "Address of an index of PyTorch's own builds, as PyTorch's page Get Started tells it: for AMD cards, for "
+            "NVIDIA cards on Windows, or for the small build for processors on Linux. Empty takes the ordinary build"
+        ),
+        default="",
+    )
+
     def draw(self, context: Any) -> None:
         layout = self.layout
         known = backend_state.current()
@@ -43,12 +52,15 @@ class UNDERPAINT_AP_preferences(bpy.types.AddonPreferences):
             column.label(text=f"UNDERPAINT_BACKEND_PYTHON is set: {chosen}", icon="INFO")
         else:
             column.label(text=f"Folder: {home.folder}", icon="FILE_FOLDER")
-        if operators_backend.progress is not None:
-            _draw_progress(layout, operators_backend.progress)
+        if operators_install.progress is not None:
+            _draw_progress(layout, operators_install.progress)
         else:
             _draw_buttons(layout, context, known, overridden=bool(chosen))
-        if operators_backend.problem:
-            sections.paragraph(layout.box(), context, operators_backend.problem, icon="ERROR")
+        if operators_install.problem:
+            sections.paragraph(layout.box(), context, operators_install.problem, icon="ERROR")
+        for told in (operators_install.told, operators_backend.diagnosing):
+            if told:
+                layout.label(text=told, icon="INFO")
         _draw_machine(layout, self)
 
 
@@ -61,6 +73,7 @@ def _draw_machine(layout: Any, preferences: Any) -> None:
     if not preferences.memory_budget_gb:
         row.label(text="Automatic")
     column.prop(preferences, "precision")
+    column.prop(preferences, "torch_index")
 
 
 def _draw_progress(layout: Any, progress: Any) -> None:
@@ -80,14 +93,15 @@ def _draw_buttons(layout: Any, context: Any, known: Any, *, overridden: bool) ->
     row = layout.row()
     install = row.row()
     install.enabled = not overridden
-    install.operator(
-        "underpaint.install_backend",
-        icon="IMPORT",
-        text="Repair or Update Backend" if known.installed else "Install Backend",
-    )
+    install.operator("underpaint.repair_backend" if known.installed else "underpaint.install_backend", icon="IMPORT")
     if known.installed:
         row.operator("underpaint.stop_backend" if known.running else "underpaint.start_backend")
+        remove = row.row()
+        remove.enabled = not overridden
+        remove.operator("underpaint.uninstall_backend", icon="TRASH")
+    row = layout.row()
     row.operator("underpaint.open_logs", icon="FILE_FOLDER")
+    row.operator("underpaint.copy_diagnostics", icon="COPYDOWN")
 
 
 register, unregister = of_classes((UNDERPAINT_AP_preferences,))

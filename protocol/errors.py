@@ -11,7 +11,7 @@
     |     NotEditable, NoPicture
     |- BackendError        no conversation with the backend
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
-    |     InstallFailed, InstallOffline, InstallNeedsSpace
+    |     InstallFailed, InstallImpossible, InstallOffline, InstallNeedsSpace, UninstallFailed
     |- ModelError          a checkpoint, ControlNet or detector can't be used
     |  |- ModelMissing, ModelBroken, ModelMismatch, ControlNetNotChosen, DetectorMissing
     |- JobError            the job ended otherwise than in success
@@ -240,7 +240,7 @@ class BackendNotInstalled(BackendError):
     code = "backend_not_installed"
     sentence = (
         "The Underpaint backend is not installed. In Blender, open Edit > Preferences > Add-ons > Underpaint "
-        'and press "Install Backend". (Looked for {python}.)'
+        'and press "Install Backend", or run "underpaint install". (Looked for {python}.)'
     )
 
 
@@ -271,8 +271,13 @@ class InstallFailed(BackendError):
     code = "install_failed"
     sentence = (
         "The backend could not be installed: {reason}. Nothing else was changed. "
-        'Press "Install Backend" again to make it anew. The log is {log}.'
+        "Install it again to make it anew. The log is {log}."
     )
+
+
+class InstallImpossible(BackendError):
+    code = "install_impossible"
+    sentence = "The backend can't be installed: {reason}."
 
 
 class InstallOffline(BackendError):
@@ -288,6 +293,11 @@ class InstallNeedsSpace(BackendError):
     sentence = (
         "The backend needs {needed_gb} GB in {folder}, and {free_gb} GB are free. Free some space, then try again."
     )
+
+
+class UninstallFailed(BackendError):
+    code = "uninstall_failed"
+    sentence = "The backend could not be removed: {reason}."
 
 
 class ModelError(UnderpaintError):

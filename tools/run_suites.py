@@ -64,12 +64,13 @@ BLENDERS = tuple(
     for version in ("4.2", "4.5", "5.0")
 )
 DEMO = Suite(name="demo", environment="bpy-5.0", paths=("tests/demo",))
+INSTALLER = Suite(name="installer", environment="main", paths=("tests/installer",))
 INSTALLED = Suite(name="installed", environment="main", paths=("tests/installed",))
 FAULTS = Suite(name="faults", environment="main", paths=("tests/faults",))
 SOAK = Suite(name="soak", environment="main", paths=("tests/soak",))
 WINDOW = Suite(name="window", environment="main", paths=("tests/window",))
 
-TOGETHER = (BACKEND, SOAK, *PARITY, PANEL, *BLENDERS, FAULTS, DEMO, INSTALLED)  # two at a time
+TOGETHER = (BACKEND, SOAK, *PARITY, PANEL, INSTALLER, *BLENDERS, FAULTS, DEMO, INSTALLED)  # two at a time
 ALONE = (WINDOW,)  # it measures how alive the window stays
 SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE)}
 

@@ -7,8 +7,15 @@ from typing import Any
 
 import bpy
 import pytest
-from underpaint.addon import backend_state, install, operators_backend, preferences
+from underpaint.addon import backend_state, operators_backend, operators_install, preferences, program_log
+from underpaint.installer.diagnostics import diagnostics
+from underpaint.installer.doctor import QUICK
+from underpaint.installer.install import Installation
+from underpaint.installer.plan import Plan
+from underpaint.installer.work import Stage
 from underpaint.protocol import client
+from underpaint.protocol.client import logs
+from underpaint.protocol.client.logs import Program
 
 
 @pytest.fixture
@@ -61,14 +68,67 @@ def test_installing_offline_names_the_switch(empty_home: client.Home) -> None:
 def test_a_failed_installation_is_told_and_the_button_works_again(
     empty_home: client.Home, online: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    defaults = install.Plan.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "base_python", tmp_path / "no python")
-    monkeypatch.setitem(defaults, "needed_bytes", 0)
+    monkeypatch.setitem(Plan.__init__.__kwdefaults__, "base_python", tmp_path / "no python")
     for _ in range(2):
         with pytest.raises(RuntimeError, match="could not be installed"):
             bpy.ops.underpaint.install_backend()
-        assert "no python" in operators_backend.problem
-        assert operators_backend._running == []
+        assert "no python" in operators_install.problem
+        assert operators_install._running == []
+        assert operators_install.progress is None
+    assert "no python" in logs.last_lines(logs.log_file(empty_home, Program.BLENDER), 1)[0]
+
+
+def test_repairing_installs_where_nothing_is_there(
+    empty_home: client.Home, online: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(Plan.__init__.__kwdefaults__, "base_python", tmp_path / "no python")
+    with pytest.raises(RuntimeError, match="no python"):
+        bpy.ops.underpaint.repair_backend()
+
+
+def test_an_installation_in_a_window_goes_on_by_itself_and_can_be_cancelled(
+    empty_home: client.Home, online: None
+) -> None:
+    """What a timer of Blender's does in a window, done by hand: there are none in the background."""
+    operators_install._begin(Installation(operators_install._plan()))
+    assert operators_install._turn() == operators_install._TICK_S
+    assert operators_install.progress is not None
+    assert operators_install.progress.stage is Stage.ENVIRONMENT
+    assert not bpy.ops.underpaint.install_backend.poll()
+    assert bpy.ops.underpaint.cancel_install() == {"FINISHED"}
+    assert operators_install._turn() is None
+    assert operators_install.progress is None
+    assert operators_install.told == "The installation was cancelled"
+    assert list(empty_home.folder.glob("environment*")) == []
+
+
+def test_uninstalling_deletes_the_environment(empty_home: client.Home) -> None:
+    empty_home.create()
+    empty_home.environment.mkdir()
+    empty_home.database.write_bytes(b"the queue")
+    assert bpy.ops.underpaint.uninstall_backend() == {"FINISHED"}
+    assert not empty_home.environment.exists()
+    assert empty_home.database.exists()
+    assert bpy.ops.underpaint.uninstall_backend(with_data=True) == {"FINISHED"}
+    assert not empty_home.database.exists()
+
+
+def test_the_diagnostics_name_this_blender_and_nothing_private(empty_home: client.Home, scene: Any) -> None:
+    scene.underpaint.prompt = "a very private garden"
+    empty_home.create()
+    program_log.log.error("%s", f"it broke at a very private garden, with {'0123456789abcdef' * 4}")
+    text = diagnostics(
+        client.default_home(), about=operators_backend._about(), prompts=operators_backend._prompts(), checks=QUICK
+    )
+    assert f"Blender: {bpy.app.version_string}" in text
+    assert "It is not installed in [data folder]" in text
+    assert "it broke at [prompt], with [64 hex digits]" in text
+    for private in ("private garden", str(empty_home.folder), str(Path.home())):
+        assert len(private) < 3 or private not in text
+
+
+def test_the_diagnostics_are_copied(empty_home: client.Home) -> None:
+    assert bpy.ops.underpaint.copy_diagnostics() == {"FINISHED"}  # a clipboard is only where there is a window
 
 
 def test_starting_what_is_not_installed_says_where_the_button_is(empty_home: client.Home) -> None:

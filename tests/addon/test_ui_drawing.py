@@ -10,11 +10,11 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from underpaint.addon import backend_state, callbacks, images, operators_backend, preferences, properties
+from underpaint.addon import backend_state, callbacks, images, operators_install, preferences, properties
 from underpaint.addon.backend_state import BackendState
-from underpaint.addon.install import Progress, Stage
 from underpaint.addon.job_state import JobState
 from underpaint.addon.ui import image_editor, lists, menus, painting, render_properties, sections, segmentation, view3d
+from underpaint.installer.work import Progress, Stage
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.request import Control, ControlKind, GenerateRequest
 from underpaint.protocol.sources import PosePass
@@ -266,8 +266,8 @@ def test_the_backend_s_state_is_shown(
 
 def test_the_preferences_show_an_installation_and_its_failure(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     going = Progress(stage=Stage.PACKAGES, fraction=0.3, line="Collecting torch")
-    monkeypatch.setattr(operators_backend, "progress", going)
-    monkeypatch.setattr(operators_backend, "problem", "no wheel fits")
+    monkeypatch.setattr(operators_install, "progress", going)
+    monkeypatch.setattr(operators_install, "problem", "no wheel fits")
     drawn = _drawn(preferences.UNDERPAINT_AP_preferences, _context(scene))
     for words in ("Fetching the packages", "Collecting torch", "no wheel fits"):
         assert words in drawn

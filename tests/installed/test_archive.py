@@ -7,7 +7,17 @@ from pathlib import Path
 import build_extension
 import pytest
 
-OURS = {"LICENSE", "README.md", "__init__.py", "addon", "backend", "blender_manifest.toml", "constraints", "protocol"}
+OURS = {
+    "LICENSE",
+    "README.md",
+    "__init__.py",
+    "addon",
+    "backend",
+    "blender_manifest.toml",
+    "constraints",
+    "installer",
+    "protocol",
+}
 
 
 def names(archive: Path) -> list[str]:
@@ -28,7 +38,7 @@ def test_holds_source_and_no_third_party_code(archive: Path) -> None:
 
 
 def test_every_source_file_of_the_rooms_is_in_it(archive: Path) -> None:
-    rooms = ("addon", "backend", "protocol")
+    rooms = ("addon", "backend", "installer", "protocol")
     wanted = {
         file.relative_to(build_extension.ROOT).as_posix()
         for room in rooms

@@ -45,6 +45,7 @@ FACES = (
     "underpaint.backend",
     "underpaint.backend.service",
     "underpaint.backend.worker",
+    "underpaint.installer",
     "underpaint.protocol",
     "underpaint.protocol.client",
     "underpaint.qt_panel",
