@@ -1,0 +1,85 @@
+"""Nothing is downloaded without the user's word: the real worker reaches for no other computer."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from underpaint.backend.blobstore import BlobStore
+from underpaint.backend.pipe import Failed, Run, Succeeded, read_frame, write_frame
+from underpaint.protocol.errors import ControlNetNotChosen, DetectorMissing, ModelMissing
+from underpaint.protocol.geometry import Extent
+from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request
+from underpaint.protocol.sources import Detector, Photo
+
+Asked = Callable[..., GenerateRequest]
+WATCHED = Path(__file__).with_name("watched_worker.py")
+
+
+def ends(requests: list[Request], *, blobs: Path, models: Path, tmp_path: Path) -> tuple[list[str], list[str]]:
+    """How each request ended in one worker, and whom it tried to reach."""
+    report = tmp_path / "reached.txt"
+    offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "DIFFUSERS_OFFLINE")  # which would hold it back by itself
+    environment = {name: value for name, value in os.environ.items() if name not in offline}
+    ended: list[str] = []
+    with (tmp_path / "worker.log").open("wb") as log:
+        command = [sys.executable, str(WATCHED), str(report), "--blobs", str(blobs), "--models", str(models)]
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**environment, "HF_HOME": str(tmp_path / "hub")},
+        )
+    with worker:
+        for request in requests:
+            write_frame(worker.stdin, Run(job_id=uuid.uuid4().hex, request=request))
+            while True:
+                frame = read_frame(worker.stdout)
+                assert frame is not None, (tmp_path / "worker.log").read_text()
+                if isinstance(frame[0], Succeeded | Failed):
+                    ended.append("succeeded" if isinstance(frame[0], Succeeded) else frame[0].error.code)
+                    break
+        worker.kill()
+    watched = report.read_text().splitlines()
+    assert watched[0] == "watching"
+    return ended, watched[1:]
+
+
+def test_without_the_users_word_nobody_is_reached(models: Path, blobs: BlobStore, asked: Asked, tmp_path: Path) -> None:
+    photo = blobs.write_array(np.zeros((64, 64, 3), np.uint8))
+    detected = Control(kind=ControlKind.DEPTH, source=Photo(image=photo, detector=Detector.MIDAS))
+    painted = asked(controls=(), steps=1)
+    unknown = asked(checkpoint="nobody/no-such-checkpoint", controls=())
+    net = replace(asked().controls[0], controlnet="nobody/no-such-controlnet")
+    requests: list[Request] = [
+        painted,
+        unknown,
+        asked(controls=(net,)),
+        asked(controls=(detected,)),
+        ControlMapsRequest(controls=(detected,), size=Extent(width=64, height=64)),
+    ]
+    assert not any(request.allow_download for request in requests)
+    ended, reached = ends(requests, blobs=blobs.folder, models=models, tmp_path=tmp_path)
+    assert ended[:3] == ["succeeded", ModelMissing.code, ModelMissing.code]
+    assert ended[3] in (DetectorMissing.code, ControlNetNotChosen.code)
+    assert ended[4] == DetectorMissing.code
+    assert reached == []
+
+
+def test_with_the_users_word_the_hub_is_asked(
+    models: Path, blobs: BlobStore, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the watch would see nothing; the hub is a closed port of this computer here."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    request = asked(checkpoint="nobody/no-such-checkpoint", controls=(), allow_download=True)
+    ended, reached = ends([request], blobs=blobs.folder, models=models, tmp_path=tmp_path)
+    assert ended == [ModelMissing.code]
+    assert any("127.0.0.1" in one for one in reached)
