@@ -10,7 +10,8 @@ from pathlib import Path
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 
-from ..protocol.client import Home
+from ..protocol.client import Home, logs
+from ..protocol.client.logs import Program
 from .session import Session
 from .settings import Memory
 from .window import Window
@@ -30,7 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     app.setDesktopFileName("underpaint")
     home: Path | None = options.home
     session = Session(Home(home.expanduser().absolute()) if home is not None else None)
-    window = Window(session, Memory(QSettings("Underpaint", "Panel")))
-    window.show()
-    session.start()
-    return app.exec()
+    own = (__name__.rpartition(".")[0],)  # this room's modules speak to loggers of their own names
+    handler = logs.write_to_home(Program.PANEL, session.home, also=own)
+    logs.logger(Program.PANEL).info("opened", extra={"event": "opened"})
+    try:
+        window = Window(session, Memory(QSettings("Underpaint", "Panel")))
+        window.show()
+        session.start()
+        return app.exec()
+    finally:
+        logs.logger(Program.PANEL).info("closed", extra={"event": "closed"})
+        logs.take_back(handler, Program.PANEL, also=own)

@@ -38,11 +38,13 @@ class Session(QObject):
 
     def __init__(self, home: client.Home | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self.home = home or client.default_home()
+        """The data folder whose service it talks with."""
         self._threads = (QThread(self), QThread(self))
         self._threads[0].setObjectName("underpaint-caller")
         self._threads[1].setObjectName("underpaint-listener")
         self._stopping = threading.Event()
-        self._caller = _Caller(home or client.default_home(), self._stopping)
+        self._caller = _Caller(self.home, self._stopping)
         self._listener = _Listener(self._stopping)
         queued = Qt.ConnectionType.QueuedConnection
         for worker, thread in ((self._caller, self._threads[0]), (self._listener, self._threads[1])):

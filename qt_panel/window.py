@@ -20,6 +20,7 @@ from ..protocol.jobs import Job
 from . import drops, pictures, words
 from . import form as forms
 from .closing import ClosingQuestion
+from .diagnoses import Diagnoses
 from .form_panel import FormPanel
 from .icons import icon
 from .job_list import JobList
@@ -58,6 +59,8 @@ class Window(QMainWindow):
         self.result = ResultView()
         self.jobs = JobList()
         self.backend = BackendStatus()
+        self.diagnoses = Diagnoses(session.home, self._own_prompts, self)
+        self.diagnoses.said.connect(lambda words: self.statusBar().showMessage(words, 8000))
         self.question: ClosingQuestion | None = None
         """What is asked before closing while a picture is being made."""
         self._save_soon = QTimer(self, singleShot=True, interval=_SAVE_AFTER_MS)
@@ -131,6 +134,10 @@ class Window(QMainWindow):
         job.addActions([passes, maps, memory, seed])
         view = self.menuBar().addMenu("&View")
         view.addActions([self.result.fit, self.result.actual, self.result.copy, self.result.begin])
+        diagnose = QAction(icon("info"), "Copy Diagnostics", self)
+        diagnose.setToolTip("What a bug report needs, without prompts, tokens and names of folders")
+        diagnose.triggered.connect(self.diagnoses.begin)
+        self.menuBar().addMenu("&Help").addAction(diagnose)
 
     def _wire(self) -> None:
         presenter = self.presenter
@@ -281,6 +288,10 @@ class Window(QMainWindow):
             QGuiApplication.clipboard().setImage(pictures.to_qimage(pictures.displayed(picture[0])))
             self.statusBar().showMessage("Copied to the clipboard", 4000)
 
+    def _own_prompts(self) -> list[str]:
+        form = self.form_panel.form
+        return [text for text in (form.prompt, form.negative_prompt) if text]
+
     def _start_from_this(self) -> None:
         plate = self.presenter.plate()
         if plate is not None and plate.picture is not None:
@@ -376,6 +387,7 @@ class Window(QMainWindow):
         self._memory.save_window(self.saveGeometry(), {"splitter": self._splitter.saveState()})
         self._memory.flush()
         self.hide()
+        self.diagnoses.stop()
         self._session.stop()
         event.accept()
 
