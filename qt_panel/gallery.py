@@ -7,6 +7,7 @@ from PySide6.QtGui import QImage
 
 from ..protocol.arrays import AnyArray, ArrayRef
 from . import messages as m
+from .collecting import Collector
 from .pictures import displayed, to_qimage
 from .session import Session
 
@@ -24,6 +25,7 @@ class Gallery(QObject):
         self._kept: OrderedDict[str, tuple[AnyArray, QImage]] = OrderedDict()
         self._asked: set[str] = set()
         session.reported.connect(self._hear)
+        self._collector = Collector(session, self)
 
     def image(self, ref: ArrayRef) -> QImage | None:
         """A picture that is kept; None asks for it, and `came` follows."""

@@ -1,14 +1,17 @@
 """The right side of the window: every job of the service, whoever asked for it."""
 
 import dataclasses
+from enum import Enum, auto
+from functools import partial
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QKeyCombination, QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QColor,
     QFont,
     QImage,
     QKeyEvent,
+    QKeySequence,
     QPainter,
     QPaintEvent,
     QPalette,
@@ -26,7 +29,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..protocol.jobs import JobState
+from ..protocol.jobs import Job, JobState, Priority
+from . import messages as m
+from . import queue_order
 from .fields import heading, tool_button
 from .icons import icon
 from .job_model import Index, JobModel, JobRole
@@ -45,12 +50,48 @@ _COLOURS = {
 }
 
 
+class Order(Enum):
+    """What can be done with the chosen job."""
+
+    RESTORE = auto()
+    RETRY = auto()
+    FRONT = auto()
+    UP = auto()
+    DOWN = auto()
+    CANCEL = auto()
+
+
+_ALT = Qt.KeyboardModifier.AltModifier
+_NONE = Qt.KeyboardModifier.NoModifier
+_KEYS = {
+    Order.RETRY: QKeyCombination(_NONE, Qt.Key.Key_F5),
+    Order.FRONT: QKeyCombination(_ALT, Qt.Key.Key_Home),
+    Order.UP: QKeyCombination(_ALT, Qt.Key.Key_Up),
+    Order.DOWN: QKeyCombination(_ALT, Qt.Key.Key_Down),
+    Order.CANCEL: QKeyCombination(_NONE, Qt.Key.Key_Delete),
+}
+_BUTTONS = {
+    Order.RETRY: ("again", "Try this job again, as a new one (F5)"),
+    Order.UP: ("up", "Let this job run earlier (Alt+Up; Alt+Home lets it run next)"),
+    Order.DOWN: ("down", "Let this job run later (Alt+Down)"),
+    Order.CANCEL: ("stop", "Cancel this job (Delete)"),
+}
+_MENU = {
+    Order.RESTORE: ("settings", "Bring Settings Back"),
+    Order.RETRY: ("again", "Retry"),
+    Order.FRONT: ("front", "Move to Front"),
+    Order.UP: ("up", "Move Up"),
+    Order.DOWN: ("down", "Move Down"),
+    Order.CANCEL: ("stop", "Cancel"),
+}
+
+
 class JobList(QWidget):
     """A list with a selection: the job that is looked at."""
 
     looked_at = Signal(str)  # job id
     restored = Signal(str)  # job id, whose settings are wanted back too
-    cancelled = Signal(str)  # job id
+    asked = Signal(object)  # a messages.Command about a job
     more_wanted = Signal()  # the end of the list came into view
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -59,21 +100,24 @@ class JobList(QWidget):
         self._view = _View(self.model)
         self._view.clicked.connect(self._look)
         self._view.activated.connect(self._restore)
-        self._view.cancel_asked.connect(self._cancel)
+        self._view.pressed_keys.connect(self._press)
+        self.model.dropped.connect(self._drop)
         self._view.customContextMenuRequested.connect(self._open_menu)
         self._view.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._view.selectionModel().currentChanged.connect(self._look)
         self._restore_button = tool_button("settings", "Bring this job's settings back (Enter or double click)")
         self._restore_button.clicked.connect(lambda: self._restore(self._view.currentIndex()))
-        self._cancel_button = tool_button("stop", "Cancel this job (Delete)")
-        self._cancel_button.clicked.connect(self._cancel)
+        self._buttons = {Order.RESTORE: self._restore_button}
+        for order, (name, tooltip) in _BUTTONS.items():
+            self._buttons[order] = tool_button(name, tooltip)
+            self._buttons[order].clicked.connect(partial(self._order, order))
         top = QHBoxLayout()
         top.setContentsMargins(12, 8, 8, 0)
         top.setSpacing(2)
         top.addWidget(heading("Jobs"))
         top.addStretch(1)
-        top.addWidget(self._restore_button)
-        top.addWidget(self._cancel_button)
+        for button in self._buttons.values():
+            top.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -118,15 +162,47 @@ class JobList(QWidget):
         if isinstance(row, JobRow):
             self.restored.emit(row.job.id)
 
-    def _cancel(self) -> None:
+    def _order(self, order: "Order", _checked: bool = False) -> None:
+        """Have done with the chosen job what was asked for, where that is possible."""
         row = self._current()
-        if row is not None and not row.job.state.ended:
-            self.cancelled.emit(row.job.id)
+        if row is None:
+            return
+        if order is Order.RESTORE:
+            self.restored.emit(row.job.id)
+        elif (command := self._command(order, row.job)) is not None:
+            self.asked.emit(command)
+
+    def _command(self, order: "Order", job: Job) -> m.Command | None:
+        queue = self.model.waiting()
+        match order:
+            case Order.RESTORE:
+                return None
+            case Order.RETRY:
+                return m.RetryJob(job_id=job.id) if queue_order.can_retry(job) else None
+            case Order.FRONT:
+                return queue_order.moved(queue, job.id, 0)
+            case Order.UP:
+                return queue_order.step(queue, job.id, -1)
+            case Order.DOWN:
+                return queue_order.step(queue, job.id, 1)
+            case Order.CANCEL:
+                return None if job.state.ended else m.CancelJob(job_id=job.id)
+
+    def _press(self, keys: QKeyCombination) -> None:
+        for order, key in _KEYS.items():
+            if keys == key:
+                self._order(order)
+
+    def _drop(self, job_id: str, place: int) -> None:
+        command = queue_order.moved(self.model.waiting(), job_id, place)
+        if command is not None:
+            self.asked.emit(command)
 
     def _show_buttons(self) -> None:
         row = self._current()
-        self._restore_button.setEnabled(row is not None)
-        self._cancel_button.setEnabled(row is not None and not row.job.state.ended)
+        for order, button in self._buttons.items():
+            possible = row is not None and (order is Order.RESTORE or self._command(order, row.job) is not None)
+            button.setEnabled(possible)
 
     def _scrolled(self, value: int) -> None:
         if value == self._view.verticalScrollBar().maximum():
@@ -139,17 +215,31 @@ class JobList(QWidget):
         row = index.data(JobRole.ROW)
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        restore = QAction(icon("settings"), "Bring Settings Back", menu)
-        restore.triggered.connect(lambda: self._restore(index))
-        cancel = QAction(icon("stop"), "Cancel", menu)
-        cancel.setEnabled(not row.job.state.ended)
-        cancel.triggered.connect(self._cancel)
-        menu.addActions([restore, cancel])
+        self._fill_menu(menu, row.job)
         menu.popup(self._view.viewport().mapToGlobal(position))
+
+    def _fill_menu(self, menu: QMenu, job: Job) -> None:
+        """What can be done with a job, with the keys that do it."""
+        for order, (name, text) in _MENU.items():
+            action = QAction(icon(name), text, menu)
+            if order in _KEYS:
+                action.setShortcut(QKeySequence(_KEYS[order]))
+            action.setEnabled(order is Order.RESTORE or self._command(order, job) is not None)
+            action.triggered.connect(partial(self._order, order))
+            menu.addAction(action)
+        priorities = menu.addMenu("Priority")
+        priorities.setEnabled(queue_order.can_move(job))
+        for priority, text in queue_order.PRIORITIES.items():
+            action = QAction(text, priorities, checkable=True, checked=job.priority is priority)
+            action.triggered.connect(partial(self._prioritise, job.id, priority))
+            priorities.addAction(action)
+
+    def _prioritise(self, job_id: str, priority: Priority, _checked: bool = False) -> None:
+        self.asked.emit(m.MoveJob(job_id=job_id, priority=priority))
 
 
 class _View(QListView):
-    cancel_asked = Signal()
+    pressed_keys = Signal(object)  # a QKeyCombination that does something to the chosen job
 
     def __init__(self, model: JobModel) -> None:
         super().__init__()
@@ -164,10 +254,16 @@ class _View(QListView):
         self.setMinimumSize(180, 120)
         self.setAccessibleName("Jobs")
         self.setMouseTracking(True)
+        self.setDragEnabled(True)
+        self.setAcceptDrops(True)
+        self.setDropIndicatorShown(True)
+        self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Delete:
-            self.cancel_asked.emit()
+        # A keypad's keys are the same keys, whatever it adds to say so.
+        plain = QKeyCombination(event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier, Qt.Key(event.key()))
+        if plain in _KEYS.values():
+            self.pressed_keys.emit(plain)
         else:
             super().keyPressEvent(event)
 

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import QAbstractListModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QImage
 
 from ..protocol.arrays import ArrayRef
+from ..protocol.jobs import Job
 from . import words
 from .job_table import JobRow, JobTable
+from .queue_order import can_move, waiting
 
+_MIME = "application/x-underpaint-job"
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -24,9 +27,10 @@ class JobRole(IntEnum):
 
 
 class JobModel(QAbstractListModel):
-    """One row a job, newest first."""
+    """One row a job, as the table has them. Jobs that wait can be dragged to another place in the queue."""
 
     wanted = Signal(object)  # the ArrayRef of a picture that a visible row lacks
+    dropped = Signal(str, int)  # a job's id, and the place among those that wait before which it was dropped
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -78,6 +82,35 @@ class JobModel(QAbstractListModel):
         """Time has passed: "just now" may have become "1 min ago"."""
         if self._rows:
             self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1), [JobRole.SUMMARY])
+
+    def waiting(self) -> tuple[Job, ...]:
+        """The jobs that wait, next one first."""
+        return waiting(row.job for row in self._rows)
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        plain = super().flags(index)
+        if not index.isValid():
+            return plain | Qt.ItemFlag.ItemIsDropEnabled
+        movable = can_move(self._rows[index.row()].job)
+        return plain | Qt.ItemFlag.ItemIsDragEnabled if movable else plain
+
+    def supportedDropActions(self) -> Qt.DropAction:
+        return Qt.DropAction.MoveAction
+
+    def mimeTypes(self) -> list[str]:
+        return [_MIME]
+
+    def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
+        data = QMimeData()
+        for index in indexes:
+            data.setData(_MIME, self._rows[index.row()].job.id.encode())
+        return data
+
+    def dropMimeData(self, data: QMimeData, action: Qt.DropAction, row: int, column: int, parent: Index) -> bool:
+        if data.hasFormat(_MIME) and row >= 0:
+            before = sum(1 for each in self._rows[:row] if can_move(each.job))
+            self.dropped.emit(bytes(data.data(_MIME).data()).decode(), before)
+        return False  # the rows follow when the service has moved the job
 
     def row_of(self, job_id: str) -> int:
         """Where a job stands; -1 where it doesn't."""

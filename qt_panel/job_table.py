@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..protocol.events import Alive, Event, JobChanged, PreviewReady, Progress, WorkerChanged
 from ..protocol.jobs import Job, JobState
+from .queue_order import list_order
 
 _LOOKS_KEPT = 16  # ended ones, the newest
 
@@ -23,7 +24,7 @@ class JobRow:
 class JobTable:
     """Every job this panel has heard of, and the worker."""
 
-    rows: tuple[JobRow, ...] = ()  # newest first
+    rows: tuple[JobRow, ...] = ()  # what runs, what waits in the order of its turns, what is over, newest first
     revision: int = 0  # of the newest change taken in; where to resume the event stream
     worker: WorkerChanged | None = None
 
@@ -65,8 +66,7 @@ def with_jobs(table: JobTable, jobs: Iterable[Job]) -> JobTable:
             rows[job.id] = JobRow(job=job)  # progress belongs to one attempt, and ends with it
     if not changed:
         return table
-    newest_first = sorted(rows.values(), key=lambda row: (-row.job.created_at, row.job.id))
-    return dataclasses.replace(table, rows=tuple(newest_first))
+    return dataclasses.replace(table, rows=tuple(sorted(rows.values(), key=lambda row: list_order(row.job))))
 
 
 def without_worker(table: JobTable) -> JobTable:
@@ -85,9 +85,8 @@ def without_old_looks(table: JobTable, kept: Collection[str]) -> JobTable:
 
 
 def unended(table: JobTable, ids: Collection[str]) -> tuple[JobRow, ...]:
-    """Those of the jobs `ids` that are not over: the running one, then the queued ones, oldest first."""
-    rows = [row for row in table.rows if row.job.id in ids and not row.job.state.ended]
-    return tuple(sorted(rows, key=lambda row: (row.job.state is JobState.QUEUED, row.job.created_at)))
+    """Those of the jobs `ids` that are not over: the running one, then the queued ones by their turns."""
+    return tuple(row for row in table.rows if row.job.id in ids and not row.job.state.ended)
 
 
 def _with_row(table: JobTable, job_id: str, **changes: object) -> JobTable:

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import UnderpaintError
 from ..protocol.events import Event
-from ..protocol.jobs import Job, JobPage
+from ..protocol.jobs import Job, JobPage, Priority
 from .form import Form
 
 
@@ -47,6 +47,29 @@ class CancelJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MoveJob:
+    """Give a waiting job another place."""
+
+    job_id: str
+    before: str = ""  # the job before which it goes; empty: behind all of a priority
+    priority: Priority | None = None  # None keeps it
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryJob:
+    """Queue a job's request once more, as a job of its own."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectJob:
+    """Say that all pictures of a job are here."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadJobs:
     """Fetch a page of the job list."""
 
@@ -72,7 +95,9 @@ class LoadPreview:
     job_id: str
 
 
-Command = Connect | Submit | CancelJob | LoadJobs | FindRender | LoadPicture | LoadPreview
+Command = (
+    Connect | Submit | CancelJob | MoveJob | RetryJob | CollectJob | LoadJobs | FindRender | LoadPicture | LoadPreview
+)
 
 # ---- reports
 

@@ -54,7 +54,7 @@ class Presenter(QObject):
         self._loading_jobs = False
         self._serial = 0
         self._retry = QTimer(self, singleShot=True)
-        self._retry.timeout.connect(self._reconnect)
+        self._retry.timeout.connect(lambda: session.send(m.Connect(since=self._since(), wanted=False)))
         self.gallery.came.connect(self._picture_came)
         session.reported.connect(self.hear)
 
@@ -349,9 +349,11 @@ class Presenter(QObject):
                 self._preview_asked = False  # a preview may be gone by the time it is asked for
             case m.LoadJobs():
                 self._loading_jobs = False
+            case m.CollectJob():
+                pass  # it makes pictures last longer, no more
             case m.LoadPicture(ref=ref) if not self._is_shown(ref):
                 pass  # of a thumbnail; the sign for "no picture" stays in its place
-            case m.LoadPicture() | m.CancelJob() | m.FindRender():
+            case m.LoadPicture() | m.CancelJob() | m.MoveJob() | m.RetryJob() | m.FindRender():
                 if not isinstance(error, BackendError):
                     self.noticed.emit(Notice(topic=Topic.FILE, text=str(error)))
         if isinstance(error, BackendError) and self.link.state is LinkState.CONNECTED:
@@ -367,9 +369,6 @@ class Presenter(QObject):
             self._retry.start(round(self.link.retry_s * 1000))
         if self.link.state in (LinkState.DOWN, LinkState.STOPPED) and self.link.state is not before.state:
             self.noticed.emit(notices.of_backend(error))
-
-    def _reconnect(self) -> None:
-        self._session.send(m.Connect(since=self._since(), wanted=False))
 
     def _since(self) -> int | None:
         return self.table.revision or None

@@ -14,7 +14,7 @@ from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 from ..protocol import client
 from ..protocol.arrays import AnyArray, DType
 from ..protocol.errors import BackendUnreachable, InvalidArray, UnderpaintError
-from ..protocol.jobs import Job, JobState
+from ..protocol.jobs import Job, JobPage, JobState
 from . import form as forms
 from . import messages as m
 from .link import BackendStopped
@@ -120,6 +120,12 @@ class _Caller(QObject):
                 self.reported.emit(m.Submitted(job=self._submit(command)))
             case m.CancelJob(job_id=job_id):
                 self._open().cancel(job_id)  # the event stream tells what became of it
+            case m.MoveJob(job_id=job_id, before=before, priority=priority):
+                self._open().move(job_id, before=before, priority=priority)  # as above
+            case m.RetryJob(job_id=job_id):
+                self.reported.emit(m.Submitted(job=self._open().retry(job_id, client="panel")))
+            case m.CollectJob(job_id=job_id):
+                self._open().collected(job_id)
             case m.LoadJobs(before=before):
                 self.reported.emit(m.JobsLoaded(page=self._open().jobs(before=before)))
             case m.FindRender():
@@ -141,7 +147,7 @@ class _Caller(QObject):
         connection = client.ensure_running(self._home)
         try:
             hello = connection.hello()
-            page = connection.jobs()
+            page = _first_page(connection)
         except UnderpaintError:
             connection.close()
             raise
@@ -217,6 +223,15 @@ class _Listener(QObject):
     @Slot()
     def close(self) -> None:
         """Nothing is left open: `follow` closes what it was given."""
+
+
+def _first_page(connection: client.Connection) -> JobPage:
+    """The newest jobs, and so many more that the queue before them is whole."""
+    page = connection.jobs()
+    while page.next_before is not None and not page.jobs[-1].state.ended:
+        more = connection.jobs(before=page.next_before)
+        page = JobPage(jobs=page.jobs + more.jobs, next_before=more.next_before)
+    return page
 
 
 def _picture(array: AnyArray) -> AnyArray:

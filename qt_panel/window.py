@@ -175,7 +175,7 @@ class Window(QMainWindow):
         self.result.begin.triggered.connect(self._start_from_this)
         self.jobs.looked_at.connect(presenter.look_at)
         self.jobs.restored.connect(self._restore)
-        self.jobs.cancelled.connect(presenter.cancel_job)
+        self.jobs.asked.connect(self._session.send)
         self.jobs.more_wanted.connect(presenter.load_more)
 
     def _recall(self) -> None:

@@ -1,7 +1,7 @@
 """What the panel calls things, for people. Knows no Qt."""
 
 from ..protocol.events import Progress, WorkerChanged, WorkerState
-from ..protocol.jobs import Job, JobState, Phase
+from ..protocol.jobs import Job, JobState, Phase, Priority
 from ..protocol.request import (
     ControlKind,
     ControlMapsRequest,
@@ -15,6 +15,7 @@ from ..protocol.request import (
 from ..protocol.sources import Detector
 from .form import pictured
 from .job_table import JobRow
+from .queue_order import PRIORITIES
 
 KINDS = {
     ControlKind.DEPTH: "Depth",
@@ -179,6 +180,8 @@ def summary(row: JobRow, now: float) -> str:
     if job.state is JobState.RUNNING and row.progress is not None:
         return f"{phase(row.progress)} · {client(job)}"
     parts = [STATES[job.state], client(job), ago(now - job.created_at)]
+    if job.state is JobState.QUEUED and job.priority is not Priority.NORMAL:
+        parts.insert(1, f"{PRIORITIES[job.priority].lower()} priority")
     if job.state is JobState.SUCCEEDED and (took := duration_s(job)) is not None:
         parts[0] = f"{STATES[job.state]} in {duration(took)}"
     if isinstance(job.request, GenerateRequest) and (count := len(job.request.pictures)) > 1:

@@ -68,7 +68,7 @@ def test_of_looks_that_are_over_the_newest_stay_and_the_one_in_view() -> None:
     waits = job("waits", transient=True, created=1)
     table = with_jobs(JobTable(), (*looks, waits, job("picture", JobState.SUCCEEDED, created=0)))
     kept = ids(without_old_looks(table, {"look3"}))
-    assert kept == [*(f"look{number}" for number in range(99, 83, -1)), "look3", "waits", "picture"]
+    assert kept == ["waits", *(f"look{number}" for number in range(99, 83, -1)), "look3", "picture"]
     assert without_old_looks(with_jobs(JobTable(), looks[:16]), ()) == with_jobs(JobTable(), looks[:16])
 
 
@@ -106,7 +106,7 @@ def test_what_is_old_or_unknown_changes_nothing() -> None:
 
 
 def test_pages_and_events_in_any_order_make_one_list_newest_first() -> None:
-    jobs = [job("a", created=1, revision=1), job("b", created=2, revision=2), job("c", created=3, revision=3)]
+    jobs = [job(name, JobState.SUCCEEDED, created=place, revision=place) for place, name in enumerate("abc", start=1)]
     table = with_jobs(with_event(JobTable(), changed(jobs[1])), (jobs[2], jobs[0]))
     assert ids(table) == ["c", "b", "a"]
     assert with_jobs(table, jobs) is table
