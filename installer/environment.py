@@ -11,7 +11,8 @@ from typing import Any, cast
 from .install import PINS, read_made
 from .plan import Plan, pins
 
-_INSIDE = Path(__file__).with_name("inside.py")
+INSIDE = Path(__file__).with_name("inside.py")
+"""What an environment's Python runs to tell of itself."""
 _SURVEY_S = 120.0
 _TORCH_S = 180.0  # a first import from a slow disk takes a minute
 
@@ -35,7 +36,7 @@ def ask(python: Path, *arguments: str, timeout_s: float) -> dict[str, Any]:
     misleading = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"}
     try:
         done = subprocess.run(
-            [str(python), "-I", str(_INSIDE), *arguments],
+            [str(python), "-I", str(INSIDE), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,6 +1,6 @@
-"""Run by the environment's own Python, `python -I inside.py packages PINS | torch | imports NAME...`: prints JSON.
+"""Run by the environment's own Python: `python -I inside.py packages|whole PINS`, `torch`, `imports NAME...`.
 
-A program of its own: it imports nothing of ours, and what it imports of others it may find broken.
+It prints JSON. A program of its own: it imports nothing of ours, and what it imports of others it may find broken.
 """
 
 import importlib
@@ -38,6 +38,14 @@ def packages(pins: str) -> dict[str, Any]:
                 wrong[wanted.name] = damage
     pip = importlib.util.find_spec("pip") is not None
     return {"python": sys.version.split()[0], "pip": pip, "wrong": wrong, "versions": versions}
+
+
+def whole(pins: str) -> dict[str, Any]:
+    """Nothing, where all packages are as they should be; else the program ends with what is wrong."""
+    wrong = packages(pins)["wrong"]
+    if wrong:
+        sys.exit("; ".join(f"{name}: {what}" for name, what in wrong.items()))
+    return {}
 
 
 def _requirement() -> Any:
@@ -96,7 +104,7 @@ def imports(*names: str) -> dict[str, Any]:
 def main() -> None:
     """Print one line of JSON as the last, whatever else is printed before."""
     what, *arguments = sys.argv[1:]
-    said = {"packages": packages, "torch": torch, "imports": imports}[what](*arguments)
+    said = {"packages": packages, "whole": whole, "torch": torch, "imports": imports}[what](*arguments)
     print("\n" + json.dumps(said), flush=True)
     os._exit(0)  # a library's own end must not turn an answer into a failure
 

@@ -7,7 +7,10 @@ from . import environment
 from .environment import Unanswered
 from .install import PINS, PIP, Installation
 from .plan import Plan, pins
-from .work import Stage, Step, Work
+from .work import Progress, Stage, Step, Work
+
+BEYOND_REPAIR = "underpaint-beyond-repair"
+"""In an environment that a repair did not help."""
 
 
 class Repair(Work):
@@ -16,6 +19,15 @@ class Repair(Work):
     def __init__(self, plan: Plan, packages: tuple[str, ...]) -> None:
         """Begin. Raises InstallFailed when another installation is at work."""
         super().__init__(plan, _steps(plan, packages), expected=len(packages))
+
+    def poll(self) -> Progress:
+        """As Work's. An environment that is broken all the same is made anew the next time."""
+        try:
+            return super().poll()
+        except InstallFailed:
+            if self.stage is Stage.CHECK:
+                (self.plan.home.environment / BEYOND_REPAIR).touch()
+            raise
 
 
 def begin(plan: Plan) -> Work | None:
@@ -33,6 +45,8 @@ def diagnose(plan: Plan) -> dict[str, str] | None:
     """What is wrong with the environment's packages, by name; None where it has to be made anew."""
     python, pinned = plan.home.python, plan.home.environment / PINS
     if not python.is_file() or not pinned.is_file() or environment.is_outdated(plan):
+        return None
+    if (plan.home.environment / BEYOND_REPAIR).exists():
         return None
     try:
         found = environment.survey(python, pinned)
@@ -63,4 +77,6 @@ def _steps(plan: Plan, packages: tuple[str, ...]) -> Iterator[Step]:
         ),
         before=write,
     )  # fmt: skip
+    pinned = str(plan.home.environment / PINS)
+    yield Step(stage=Stage.CHECK, python=python, arguments=(str(environment.INSIDE), "whole", pinned))
     yield Step(stage=Stage.CHECK, python=python, arguments=("-c", f"import {', '.join(plan.modules)}"))

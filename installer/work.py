@@ -85,6 +85,11 @@ class Work:
             self._end_of_it("failed to start")
             raise
 
+    @property
+    def stage(self) -> Stage:
+        """What is being done."""
+        return self._stage
+
     def poll(self) -> Progress:
         """Look what has happened, and take the next step when one is done. Raises InstallFailed."""
         if self._stage is Stage.READY:

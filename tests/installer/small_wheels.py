@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from underpaint.installer.plan import Plan
@@ -80,7 +81,7 @@ class Index:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                name = self.path.strip("/").rpartition("/")[2]
+                name = unquote(self.path.strip("/").rpartition("/")[2])
                 if self.path.startswith("/files/"):
                     index.fetched[name] += 1
                     self._send((wheels / name).read_bytes(), "application/octet-stream", slow="slow" in name)

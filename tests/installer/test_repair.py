@@ -1,6 +1,7 @@
 """Environments that are broken in one way or another, for real, and what becomes of them."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,19 +57,34 @@ def test_only_the_damaged_package_is_installed_again(plan: Plan, home: Home) -> 
     assert (after.st_ino, after.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
 
 
-def test_a_lost_file_a_lost_package_and_a_wrong_version_are_found(plan: Plan, home: Home) -> None:
+def test_a_lost_file_a_lost_package_and_a_wrong_version_are_found(plan: Plan, home: Home, wheels: Path) -> None:
     (packages(home) / "canvas.py").unlink()
     assert repair.diagnose(plan) == {"canvas": "canvas.py is gone"}
-    for file in (packages(home) / "brushes-1.0.dist-info").iterdir():
-        file.unlink()
-    (packages(home) / "brushes-1.0.dist-info").rmdir()
-    (packages(home) / "canvas-1.0.dist-info").rename(packages(home) / "canvas-9.0.dist-info")
-    metadata = packages(home) / "canvas-9.0.dist-info" / "METADATA"
-    metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 9.0"))
-    assert repair.diagnose(plan) == {"brushes": "missing", "canvas": "9.0 where 1.0 is wanted"}
+    pip = [str(home.python), "-m", "pip", "--isolated"]
+    subprocess.run([*pip, "uninstall", "--yes", "canvas"], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "install", "--no-index", "--find-links", str(wheels), "brushes==2.0"], check=True, capture_output=True
+    )
+    assert repair.diagnose(plan) == {"brushes": "2.0 where 1.0 is wanted", "canvas": "missing"}
     work = repair.begin(plan)
     assert work is not None
     list(followed(work))
+    assert repair.diagnose(plan) == {}
+    assert colour(home) == "umber"
+
+
+def test_what_a_repair_does_not_help_is_made_anew(plan: Plan, home: Home) -> None:
+    (packages(home) / "canvas.py").unlink()
+    (packages(home) / "brushes").mkdir()  # goes before brushes.py
+    (packages(home) / "brushes" / "__init__.py").write_text("raise ImportError('in the way')")
+    work = repair.begin(plan)
+    assert isinstance(work, repair.Repair)
+    with pytest.raises(InstallFailed, match="in the way"):
+        list(followed(work))
+    assert repair.diagnose(plan) is None
+    anew = repair.begin(plan)
+    assert isinstance(anew, Installation)
+    list(followed(anew))
     assert repair.diagnose(plan) == {}
 
 
