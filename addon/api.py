@@ -25,7 +25,7 @@ from ..protocol.arrays import UInt8Array
 from ..protocol.errors import InvalidRequest
 from ..protocol.events import Event
 from ..protocol.geometry import Extent
-from ..protocol.jobs import Phase, Timing
+from ..protocol.jobs import Phase, Priority, Timing
 from ..protocol.request import ControlKind, GenerateRequest, Precision, Scheduler, Sigmas
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def generate(
     view_layer: Any = None,
     size: tuple[int, int] | None = None,
     name: str | None = None,
+    priority: str = "normal",
     on_event: Callable[[Event], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     **overrides: Any,
@@ -73,7 +74,8 @@ def generate(
     `scene.underpaint` for this picture: prompt, negative_prompt, checkpoint, controls (a tuple of
     `generation.ControlSettings`), steps, guidance_scale, scheduler, sigmas, seed, and start (a
     `generation.StartSettings`, or None). `size` is (width, height) in pixels, the scene's own resolution if not
-    given. `on_event` hears the job's progress, `cancelled` is asked many times a second.
+    given. `priority` is the job's in the queue, "low", "normal" or "high": a long batch with "low" lets single pictures
+    of yours go first. `on_event` hears the job's progress, `cancelled` is asked many times a second.
 
     Several pictures come of `pictures` (seeds seed, seed + 1, ...), of `prompts` (one picture each, all with the same
     seed) or of `seeds`; prompts and seeds together go in pairs. `batch_size` are painted at once. `precision` and
@@ -88,13 +90,14 @@ def generate(
     from .generation import Settings
     from .generation import generate as run
 
+    rank = _member("priority", priority)
     scene = scene or bpy.context.scene
     settings = _overridden(Settings.from_scene(scene, view_layer, without_start="start" in overrides), overrides, scene)
     settings.each()  # raises before time is spent on a render
     extent = None if size is None else Extent(width=size[0], height=size[1])
     seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
-        outcome = run(connection, settings, seen, on_event=on_event, cancelled=cancelled)
+        outcome = run(connection, settings, seen, priority=rank, on_event=on_event, cancelled=cancelled)
     began = time.perf_counter()
     made = images.keep(outcome, name=name)
     write_back = Timing(phase=Phase.WRITE_BACK, ms=(time.perf_counter() - began) * 1e3)
@@ -177,7 +180,7 @@ def ensure_registered() -> None:
         addon.register()
 
 
-_ENUMS = {"scheduler": Scheduler, "sigmas": Sigmas, "precision": Precision}
+_ENUMS = {"scheduler": Scheduler, "sigmas": Sigmas, "precision": Precision, "priority": Priority}
 _OF_PAINTING = {"start", "pictures", "prompts", "seeds", "batch_size"}
 """What control maps don't depend on, so that they may be asked for with the arguments of a picture."""
 

@@ -9,11 +9,12 @@ import bpy
 
 from ..protocol import client
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
-from ..protocol.client import Connection
-from ..protocol.errors import InvalidRequest, NoArmature, NothingInView
+from ..protocol.client import Connection, logs
+from ..protocol.client.logs import Program
+from ..protocol.errors import InvalidRequest, NoArmature, NothingInView, UnderpaintError
 from ..protocol.events import Event
 from ..protocol.geometry import Camera, Extent
-from ..protocol.jobs import Job, Phase, Timing
+from ..protocol.jobs import Job, Phase, Priority, Timing
 from ..protocol.request import (
     Control,
     ControlKind,
@@ -32,6 +33,8 @@ from .controls import ControlSettings
 from .pixels import pixels_of
 from .segmentation import Classes
 from .starts import StartSettings
+
+_COLLECTED_S = 2.0
 
 __all__ = [
     "ControlSettings",
@@ -230,6 +233,7 @@ def generate(
     settings: Settings,
     capture: Capture,
     *,
+    priority: Priority = Priority.NORMAL,
     on_event: Callable[[Event], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Outcome:
@@ -244,7 +248,7 @@ def generate(
     began = time.perf_counter()
     request = build_request(settings, capture, connection.upload)
     timings.append(_since(began, Phase.UPLOAD))
-    job = connection.submit(request, client="blender")
+    job = connection.submit(request, client="blender", priority=priority)
     job = client.wait(connection, job, on_event=of_job(job.id, on_event), cancelled=cancelled)
     assert job.result is not None
     if job.started_at is not None:
@@ -257,6 +261,7 @@ def generate(
         if control.kind not in maps:
             maps[control.kind] = connection.download(ref)
     timings.append(_since(began, Phase.DOWNLOAD))
+    _say_collected(connection, job.id)
     return Outcome(
         pictures=pictures,
         maps=maps,
@@ -266,6 +271,15 @@ def generate(
         plan=job.result.plan,
         notes=job.result.notes,
     )
+
+
+def _say_collected(connection: Connection, job_id: str) -> None:
+    """Have the backend give up other pictures first; nothing that goes wrong with that is worth this picture."""
+    try:
+        with connection.another(timeout_s=_COLLECTED_S) as other:
+            other.collected(job_id)
+    except UnderpaintError as error:
+        logs.logger(Program.BLENDER).warning("the job %s was not collected: %s", job_id, error)
 
 
 def of_job(job_id: str, on_event: Callable[[Event], None] | None) -> Callable[[Event], None] | None:
