@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MAIN := .venvs/main/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test accept parity faults soak bench demo panel constraints zip clean
+.PHONY: help setup check test accept parity faults soak fullinstall bench demo panel constraints zip clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ faults: setup  ## kill, starve, mislead and crowd the backend, a line for each s
 
 soak: setup  ## work for ten minutes (UNDERPAINT_SOAK_MINUTES) and see that nothing grows
 	@$(MAIN)/python -m pytest -p no:cacheprovider -s tests/soak
+
+fullinstall: setup  ## install the whole backend from inside Blender into a fresh folder, and paint with it (gigabytes)
+	@$(MAIN)/python tools/run_suites.py fullinstall
 
 bench: setup  ## sampling beside diffusers' own pipelines; OPTIONS="--help" says what can be chosen
 	@$(MAIN)/python bench/sampling.py $(OPTIONS)

@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -124,7 +125,7 @@ def _install(home: Home, options: argparse.Namespace) -> int:
         plan = replace(plan, base_python=options.python.expanduser().absolute())
     if options.repair:
         return _repair(plan, options)
-    print("\n".join(plan.lines))
+    _tell(plan.lines)
     if plan.home.environment.exists():
         print("The environment that is there is replaced when the new one works.")
     if not _agreed(options, "Install?"):
@@ -137,7 +138,7 @@ def _repair(plan: Plan, options: argparse.Namespace) -> int:
     wrong = repair.diagnose(plan)
     if wrong is None:
         print("The environment is not there, is for another version, or can't be mended: it is made anew.")
-        print("\n".join(plan.lines))
+        _tell(plan.lines)
     elif not wrong:
         print("Nothing is wrong with the environment.")
         return 0
@@ -200,6 +201,15 @@ def _doctor(home: Home, options: argparse.Namespace) -> int:
 def _diagnostics(home: Home, _options: argparse.Namespace) -> int:
     print(diagnostics(home), end="")
     return 0
+
+
+def _tell(lines: Sequence[str]) -> None:
+    """Print lines, broken where a terminal's would end."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    for line in lines:
+        print(
+            textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) if sys.stdout.isatty() else line
+        )
 
 
 def _agreed(options: argparse.Namespace, question: str) -> bool:

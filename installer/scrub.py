@@ -28,9 +28,8 @@ def scrub(text: str, *, home: Home, prompts: Iterable[str] = ()) -> str:
     """A text without tokens, credentials, prompts, and the paths, the name and the computer of its user."""
     for prompt in sorted(_spellings_of(prompts), key=len, reverse=True):
         text = re.sub(re.escape(prompt), "[prompt]", text, flags=re.IGNORECASE)
-    text = logs.without_secrets(text)
-    text = _SECRETS.sub("[token]", text)
     text = _CREDENTIALS.sub("[credentials]@", text)
+    text = _SECRETS.sub("[token]", logs.without_secrets(text))
     for path, instead in ((home.folder, "[data folder]"), *((folder, "~") for folder in _home_folders())):
         for spelling in _spellings(path):
             text = re.sub(re.escape(spelling) + r"(?![\w-])", instead, text, flags=re.IGNORECASE)

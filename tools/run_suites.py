@@ -66,13 +66,15 @@ BLENDERS = tuple(
 DEMO = Suite(name="demo", environment="bpy-5.0", paths=("tests/demo",))
 INSTALLER = Suite(name="installer", environment="main", paths=("tests/installer",))
 INSTALLED = Suite(name="installed", environment="main", paths=("tests/installed",))
+FULL_INSTALL = Suite(name="fullinstall", environment="bpy-5.0", paths=("tests/fullinstall",))
 FAULTS = Suite(name="faults", environment="main", paths=("tests/faults",))
 SOAK = Suite(name="soak", environment="main", paths=("tests/soak",))
 WINDOW = Suite(name="window", environment="main", paths=("tests/window",))
 
 TOGETHER = (BACKEND, SOAK, *PARITY, PANEL, INSTALLER, *BLENDERS, FAULTS, DEMO, INSTALLED)  # two at a time
 ALONE = (WINDOW,)  # it measures how alive the window stays
-SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE)}
+ON_DEMAND = (FULL_INSTALL,)  # not in `all`: it fetches gigabytes and takes seven minutes
+SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE, *ON_DEMAND)}
 
 LINTS = (
     ("ruff format", ("ruff", "format", "--check", ".")),
@@ -105,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted += [suite for suite in (*TOGETHER, *ALONE) if "all" in what or suite.name in what]
     with ThreadPoolExecutor(max_workers=2) as pool:
         outcomes += pool.map(run_suite, (suite for suite in wanted if suite not in ALONE and _exists(suite)))
-    outcomes += [run_suite(suite) for suite in wanted if suite in ALONE and _exists(suite)]
+    wanted += [suite for suite in ON_DEMAND if suite.name in what]
+    outcomes += [run_suite(suite) for suite in wanted if suite in (*ALONE, *ON_DEMAND) and _exists(suite)]
     return report(outcomes)
 
 
