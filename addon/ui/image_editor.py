@@ -98,8 +98,10 @@ class UNDERPAINT_PT_image_result(_SidebarPanel, bpy.types.Panel):
         for control in request.controls:
             row = layout.row()
             row.label(text=label_of(control.kind.name), icon=icon_of(control.kind.name))
-            more = ", curve" * bool(control.curve) + ", guess" * control.guess_mode
-            row.label(text=f"{control.conditioning_scale:.2f}, {control.start:.0%} – {control.end:.0%}{more}")
+            row.label(text=f"{control.conditioning_scale:.2f}, {control.start:.0%} – {control.end:.0%}")
+            more = ["Curve"] * bool(control.curve) + ["guess mode"] * control.guess_mode
+            if more:
+                _line(layout, "", ", ".join(more).capitalize())
         layout.operator("underpaint.restore_result", icon="LOOP_BACK").image = image.name
         layout.operator("underpaint.start_from_result", icon="IMAGE_REFERENCE").image = image.name
 

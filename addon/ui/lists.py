@@ -4,6 +4,7 @@ from typing import Any
 
 import bpy
 
+from ...protocol.errors import UnderpaintError
 from .. import images, properties
 from ..registration import of_classes
 
@@ -49,10 +50,10 @@ class UNDERPAINT_UL_results(bpy.types.UIList):
     ) -> None:
         row = layout.row(align=True)
         row.prop(item, "name", text="", emboss=False, icon_value=icon)
-        size = row.row()
-        size.alignment = "RIGHT"
-        size.active = False
-        size.label(text=f"{item.size[0]} × {item.size[1]}")
+        seed = row.row()
+        seed.alignment = "RIGHT"
+        seed.active = False
+        seed.label(text=_seed(item))
 
     def filter_items(self, _context: Any, data: Any, _property: str) -> tuple[list[int], list[int]]:
         every = list(getattr(data, _property))
@@ -68,6 +69,14 @@ class UNDERPAINT_UL_results(bpy.types.UIList):
         for place, index in enumerate(places):
             order[index] = place
         return flags, order
+
+
+def _seed(result: Any) -> str:
+    """What tells the pictures of one job apart where their names are cut off."""
+    try:
+        return f"Seed {images.request_of(result).seed}"
+    except UnderpaintError:  # the Result panel says what is wrong with it
+        return ""
 
 
 register, unregister = of_classes((UNDERPAINT_UL_controls, UNDERPAINT_UL_results))

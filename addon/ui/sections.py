@@ -146,14 +146,14 @@ def backend(layout: Any, context: Any) -> None:
     known = backend_state.current()
     if known.problem:
         paragraph(layout, context, known.problem, icon="ERROR")
-    row = layout.row(align=True)
-    row.label(text=known.words if not known.problem else "Restart it", icon="CHECKMARK" if known.running else "DOT")
+    words = "Restart it" if known.problem else known.words
+    layout.label(text=words, icon="CHECKMARK" if known.running else "DOT")  # no room for a button in a narrow sidebar
     if not known.installed:
-        row.operator("underpaint.open_preferences", text="Install…", icon="IMPORT")
+        layout.operator("underpaint.open_preferences", text="Install…", icon="IMPORT")
     elif known.running or known.problem:
-        row.operator("underpaint.stop_backend", text="Stop")
+        layout.operator("underpaint.stop_backend", text="Stop")
     else:
-        row.operator("underpaint.start_backend", text="Start")
+        layout.operator("underpaint.start_backend", text="Start")
     if known.installed or known.running:
         painting.memory(layout, context)
 

@@ -16,7 +16,7 @@ from underpaint.addon.job_state import JobState
 from underpaint.addon.ui import image_editor, lists, menus, painting, render_properties, sections, segmentation, view3d
 from underpaint.installer.work import Progress, Stage
 from underpaint.protocol.geometry import Extent
-from underpaint.protocol.request import Control, ControlKind, GenerateRequest
+from underpaint.protocol.request import Control, ControlKind, CurvePoint, GenerateRequest
 from underpaint.protocol.sources import PosePass
 
 _FUNCTIONS = bpy.types.UILayout.bl_rna.functions
@@ -117,7 +117,8 @@ def _panels(module: Any) -> list[Any]:
 
 @pytest.fixture
 def result(scene: Any) -> Any:
-    control = Control(kind=ControlKind.OPENPOSE, source=PosePass(people=()))
+    curve = (CurvePoint(at=0, factor=1), CurvePoint(at=1, factor=0))
+    control = Control(kind=ControlKind.OPENPOSE, source=PosePass(people=()), curve=curve, guess_mode=True)
     request = GenerateRequest(
         prompt="a quay", negative_prompt="fog", size=Extent(width=16, height=8), controls=(control,)
     )
@@ -277,7 +278,7 @@ def test_a_result_shows_what_made_it(scene: Any, result: Any) -> None:
     context = _context(scene, space_data=SimpleNamespace(image=result))
     assert image_editor.UNDERPAINT_PT_image_result.poll(context)
     drawn = _drawn(image_editor.UNDERPAINT_PT_image_result, context)
-    for words in ("a quay", "Not: fog", "16 × 8", "UniPC", "Pose"):
+    for words in ("a quay", "Not: fog", "16 × 8", "UniPC", "Pose", "Curve, guess mode"):
         assert words in drawn
     plain = bpy.data.images.new("plain", 8, 8)
     assert not image_editor.UNDERPAINT_PT_image_result.poll(_context(scene, space_data=SimpleNamespace(image=plain)))
@@ -303,4 +304,6 @@ def test_the_lists_draw_their_items(scene: Any, result: Any) -> None:
     item = scene.underpaint.controls[0]
     lists.UNDERPAINT_UL_controls.draw_item(None, None, CheckingLayout(told), None, item, 0, None, "")
     lists.UNDERPAINT_UL_results.draw_item(None, None, CheckingLayout(told), None, result, 0, None, "")
-    assert "16 × 8" in told
+    assert "Seed 0" in told
+    result[images.REQUEST] = "tampered with"
+    lists.UNDERPAINT_UL_results.draw_item(None, None, CheckingLayout([]), None, result, 0, None, "")
