@@ -260,7 +260,10 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
     )
     allow_download: BoolProperty(
         name="Download Missing Models",
-        description="Fetch a checkpoint or ControlNet that is given by its name on the hub and isn't on this computer",
+        description=(
+            "Fetch a checkpoint or ControlNet that is given by its name on the hub and isn't on this computer. "
+            "It also takes Blender's own Allow Online Access, in Preferences > System"
+        ),
         default=False,
     )
     use_preview: BoolProperty(

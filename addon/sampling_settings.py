@@ -51,7 +51,7 @@ class UNDERPAINT_PG_start(bpy.types.PropertyGroup):
     strength: FloatProperty(
         name="Strength",
         description="How much is painted anew (denoising strength): 0 leaves the image as it is, 1 nothing of it",
-        default=0.75,
+        default=0.8,
         min=0.0,
         max=1.0,
         subtype="FACTOR",
