@@ -13,12 +13,14 @@ Both block, raise the typed errors of `protocol.errors`, and are for the main th
 """
 
 import dataclasses
+import operator
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bpy
+import numpy as np
 
 from ..protocol import client
 from ..protocol.arrays import UInt8Array
@@ -85,7 +87,7 @@ def generate(
     TypeError for an unknown override.
     """
     ensure_registered()
-    from . import images
+    from . import camera, images, plans
     from .capture import capture
     from .generation import Settings
     from .generation import generate as run
@@ -93,8 +95,8 @@ def generate(
     rank = _member("priority", priority)
     scene = scene or bpy.context.scene
     settings = _overridden(Settings.from_scene(scene, view_layer, without_start="start" in overrides), overrides, scene)
-    settings.each()  # raises before time is spent on a render
-    extent = None if size is None else Extent(width=size[0], height=size[1])
+    extent = _extent(size)
+    plans.check(settings, extent or camera.frame(scene))
     seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
         outcome = run(connection, settings, seen, priority=rank, on_event=on_event, cancelled=cancelled)
@@ -114,19 +116,20 @@ def generate(
     )
 
 
-def plan(scene: Any = None, *, size: tuple[int, int] | None = None, **overrides: Any) -> str:
+def plan(scene: Any = None, *, view_layer: Any = None, size: tuple[int, int] | None = None, **overrides: Any) -> str:
     """Where a scene's picture would be painted and how, in a sentence; nothing is rendered or painted.
 
-    The arguments are those of `generate`. Raises RequestError, BackendError or ModelError.
+    The scene, the size and the settings are those of `generate`. Raises RequestError, BackendError or ModelError.
     """
     ensure_registered()
     from . import camera, plans
     from .generation import Settings
 
     scene = scene or bpy.context.scene
-    settings = _overridden(Settings.from_scene(scene, without_start="start" in overrides), overrides, scene)
+    settings = _overridden(Settings.from_scene(scene, view_layer, without_start="start" in overrides), overrides, scene)
     settings = plans.for_scene(settings, scene)
-    extent = camera.frame(scene) if size is None else Extent(width=size[0], height=size[1])
+    extent = _extent(size) or camera.frame(scene)
+    plans.check(settings, extent)
     with client.ensure_running() as connection:
         return plans.ask(connection, settings, extent)
 
@@ -152,8 +155,7 @@ def control_maps(
     scene = scene or bpy.context.scene
     overrides = {name: value for name, value in overrides.items() if name not in _OF_PAINTING}
     settings = _overridden(Settings.from_scene(scene, without_start=True), overrides, scene)
-    extent = None if size is None else Extent(width=size[0], height=size[1])
-    seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
+    seen = capture(scene, view_layer, extent=_extent(size), people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
         return make(connection, settings, Sent(seen), cancelled=cancelled)
 
@@ -183,6 +185,7 @@ def ensure_registered() -> None:
 _ENUMS = {"scheduler": Scheduler, "sigmas": Sigmas, "precision": Precision, "priority": Priority}
 _OF_PAINTING = {"start", "pictures", "prompts", "seeds", "batch_size"}
 """What control maps don't depend on, so that they may be asked for with the arguments of a picture."""
+_INTERNAL = {"default_controls", "classes"}  # of `generation.Settings`: follow from the others
 
 
 def _member(name: str, value: Any) -> Any:
@@ -195,20 +198,78 @@ def _member(name: str, value: Any) -> Any:
     return kind[str(value).upper()]
 
 
+def _extent(size: Any) -> Extent | None:
+    if size is None:
+        return None
+    try:
+        width, height = size
+    except (TypeError, ValueError):
+        raise InvalidRequest(reason=f"size is {size!r}, expected (width, height)") from None
+    return Extent(width=width, height=height)
+
+
 def _overridden(settings: Any, overrides: dict[str, Any], scene: Any) -> Any:
     from . import segmentation
 
+    _refuse_unknown(settings, overrides)
     overrides = {name: _member(name, value) if name in _ENUMS else value for name, value in overrides.items()}
     for name in ("prompts", "seeds"):
         if name not in overrides:
             continue
-        if isinstance(overrides[name], str):
-            raise InvalidRequest(reason=f"{name} is a text, expected a list of them")
         if "pictures" in overrides:
             raise InvalidRequest(reason=f"pictures and {name} both say how many pictures are painted: leave one out")
-        overrides[name] = tuple(overrides[name])
+        overrides[name] = _several(name, overrides[name])
     if "controls" in overrides:
-        overrides = {**overrides, "controls": tuple(overrides["controls"]), "default_controls": False}
+        overrides = {**overrides, "controls": _controls(overrides["controls"]), "default_controls": False}
         if any(control.takes_classes for control in overrides["controls"]):
             overrides.setdefault("classes", segmentation.classes(scene))
+    if overrides.get("start") is not None:
+        _refuse_start(overrides["start"])
     return dataclasses.replace(settings, **overrides)
+
+
+def _refuse_unknown(settings: Any, overrides: dict[str, Any]) -> None:
+    known = [field.name for field in dataclasses.fields(settings) if field.name not in _INTERNAL]
+    for name in overrides:
+        if name not in known:
+            raise TypeError(f"no setting is called {name}; there are {', '.join(known)}")
+
+
+def _several(name: str, values: Any) -> tuple[Any, ...]:
+    """Prompts or seeds as a tuple, NumPy's numbers as Python's. Raises InvalidRequest, also for none at all."""
+    if isinstance(values, str):
+        raise InvalidRequest(reason=f"{name} is a text, expected a list of them")
+    try:
+        found = tuple(operator.index(value) if hasattr(value, "__index__") else value for value in values)
+    except TypeError:
+        raise InvalidRequest(reason=f"{name} is {values!r}, expected a list") from None
+    if not found:
+        raise InvalidRequest(reason=f"{name} is empty, expected one for each picture")
+    return found
+
+
+def _controls(values: Any) -> tuple[Any, ...]:
+    from .generation import ControlSettings
+
+    expected = "expected a list of addon.generation.ControlSettings"
+    if isinstance(values, ControlSettings):
+        raise InvalidRequest(reason=f"controls is a single one, {expected}")
+    for value in values:
+        if not isinstance(value, ControlSettings):
+            raise InvalidRequest(reason=f"controls has {value!r} in it, {expected}")
+    return tuple(values)
+
+
+def _refuse_start(start: Any) -> None:
+    """Raise InvalidRequest for what is no start, before time is spent on a render."""
+    from .generation import StartSettings
+
+    if not isinstance(start, StartSettings):
+        raise InvalidRequest(reason=f"start is {start!r}, expected addon.generation.StartSettings, or None for noise")
+    arrays = (("image", start.image, 3, "(height, width, 3)"), ("mask", start.mask, 2, "(height, width)"))
+    for name, value, sides, shape in arrays:
+        fits = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == sides
+        if value is not None and not fits:
+            held = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+            remedy = "; addon.generation.pixels_of makes it of an image datablock" if name == "image" else ""
+            raise InvalidRequest(reason=f"start: its {name} is {held}, expected a uint8 array {shape}{remedy}")

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from ..protocol import client
+from ..protocol import arrays, checks, client, wire
+from ..protocol.arrays import ArrayRef
 from ..protocol.client import Connection
 from ..protocol.events import Event
 from ..protocol.geometry import Extent
-from ..protocol.request import PlanRequest, Start
+from ..protocol.request import GenerateRequest, PlanRequest, Start
 from ..protocol.sources import ReadyMap
 from . import camera as cameras
 from . import controls as rows
@@ -35,6 +36,15 @@ def key(scene: Any) -> tuple[object, ...]:
     return (*own, cameras.frame(scene), machine.precision(), machine.memory_budget_gb())
 
 
+def check(settings: Settings, extent: Extent) -> None:
+    """Refuse settings that no picture comes of, before time is spent on a render; the service checks what is sent.
+
+    Raises InvalidRequest or InvalidSize.
+    """
+    request = _blank_request(settings, extent, arrays.reference(_BLANK, arrays.encode(_BLANK)))
+    checks.check(wire.from_json(GenerateRequest, wire.to_json(request), where="request"))
+
+
 def ask(
     connection: Connection,
     settings: Settings,
@@ -47,14 +57,25 @@ def ask(
 
     A plan counts the ControlNets and not what they are shown, so nothing of the scene is sent: each gets a blank map.
     """
-    blank = connection.upload(_BLANK)
-    picture = picture_request(
-        settings,
-        extent,
-        controls=tuple(rows.shown(control, ReadyMap(image=blank)) for control in settings.controls),
-        start=None if settings.start is None else Start(image=blank, strength=settings.start.strength),
-    )
+    picture = _blank_request(settings, extent, connection.upload(_BLANK))
     job = connection.submit(PlanRequest(picture=picture), client="blender", transient=True)
     job = client.wait(connection, job, on_event=of_job(job.id, on_event), cancelled=cancelled)
     assert job.result is not None
     return job.result.plan
+
+
+def _blank_request(settings: Settings, extent: Extent, blank: ArrayRef) -> GenerateRequest:
+    start = settings.start
+    return picture_request(
+        settings,
+        extent,
+        controls=tuple(rows.shown(control, ReadyMap(image=blank)) for control in settings.controls),
+        start=None
+        if start is None
+        else Start(
+            image=blank,
+            strength=start.strength,
+            mask_grow_px=start.mask_grow_px,
+            mask_blur_px=start.mask_blur_px,
+        ),
+    )

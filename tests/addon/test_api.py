@@ -1,5 +1,6 @@
 """The script interface and F12 with the real service, the real worker and the embedded model."""
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from blend_dump import changes, dump
 from underpaint.addon import api, images
 from underpaint.addon.capture import capture
-from underpaint.addon.generation import ControlSettings
+from underpaint.addon.generation import ControlSettings, StartSettings
 from underpaint.protocol import client
 from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import InvalidRequest, InvalidSize, JobCancelled, ModelMissing, NoArmature, NoCamera
@@ -83,7 +84,7 @@ def test_errors_are_typed(scene: Any, backend: Connection) -> None:
         api.generate(scene, size=(100, 96))
     with pytest.raises(InvalidRequest, match='no scheduler is called "UNI"; there are UNIPC'):
         api.generate(scene, scheduler="UNI")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="no setting is called promt; there are prompt, negative_prompt"):
         api.generate(scene, promt="a typo")
     scene.underpaint.controls.add().kind = "OPENPOSE"
     with pytest.raises(NoArmature):
@@ -121,3 +122,36 @@ def test_a_script_needs_no_enabled_add_on_and_ends_in_peace() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "UNDERPAINT_PG_settings" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"guidance_scale": math.nan}, "guidance_scale is not a finite number"),
+        ({"controls": [ControlSettings(kind=ControlKind.DEPTH, conditioning_scale=math.nan)]}, "not a finite number"),
+        ({"controls": [ControlKind.DEPTH]}, "expected a list of addon.generation.ControlSettings"),
+        ({"controls": ControlSettings(kind=ControlKind.DEPTH)}, "controls is a single one"),
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": "12"}, "steps is str, expected int"),
+        ({"size": 512}, "size is 512, expected"),
+        ({"start": "photo.png"}, "start is 'photo.png', expected addon.generation.StartSettings"),
+        ({"start": StartSettings(image="photo.png")}, "pixels_of makes it of an image datablock"),
+        ({"start": StartSettings(image=np.zeros((64, 64), np.float32))}, r"its image is float32 \(64, 64\)"),
+        ({"start": StartSettings(mask=np.zeros((64, 64)))}, r"its mask is float64 \(64, 64\)"),
+        ({"start": StartSettings(strength=2.0)}, "strength is 2.0, expected 0 to 1"),
+        ({"start": StartSettings(strength=math.nan)}, "not a finite number"),
+        ({"start": StartSettings(strength=0.01)}, "leaves none of 20 steps"),
+    ],
+)
+def test_what_makes_no_picture_is_refused_before_anything_is_rendered(
+    scene: Any, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], words: str
+) -> None:
+    monkeypatch.setattr("underpaint.addon.capture.capture", lambda *_, **__: pytest.fail("the scene was rendered"))
+    for function in (api.generate, api.plan):
+        with pytest.raises(InvalidRequest, match=words):
+            function(scene, **asked)
+
+
+def test_seeds_may_be_numpy_s(scene: Any, fake_backend: Connection) -> None:
+    result = api.generate(scene, prompt="steps=1", seeds=np.arange(3, 5))
+    assert [picture.seed for picture in result.request.pictures] == [3, 4]
