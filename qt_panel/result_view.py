@@ -98,8 +98,11 @@ class ResultView(QWidget):
                 button.hide()
                 button.deleteLater()
             self._buttons = [self._plate_button(plate) for plate in plates]
+            before: QWidget = self.canvas
             for index, button in enumerate(self._buttons):
                 self._strip.insertWidget(index, button)
+                self.setTabOrder(before, button)  # where they stand, and not behind all that was there before them
+                before = button
         refs = [plate.ref for plate in self._plates]  # two controls may have been shown the same image
         if current in refs:
             self._buttons[refs.index(current)].setChecked(True)
