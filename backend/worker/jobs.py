@@ -81,17 +81,16 @@ class JobRunner:
         """How a picture would be painted now. Raises DoesNotFit, and InvalidRequest for a precision."""
         held = self.residents.held_bytes
         planned = plan_picture(request, inspected, held_bytes=held)
-        if self._ran_out is None:
+        failed, machine = self._ran_out, planned.plan.machine  # read once, for plans are told from another thread
+        if failed is None:
             return planned
-        failed, machine = self._ran_out, planned.plan.machine
         if machine.free_bytes > _ROOM_AGAIN * failed.machine.free_bytes:
             self._ran_out = None
             return planned
         if planned.plan.peak_bytes < _NOT_AGAIN * failed.peak_bytes:
             return planned
-        learnt = replace(request, memory_budget_gb=_NOT_AGAIN * failed.peak_bytes / _GIB)
         try:
-            return plan_picture(learnt, inspected, held_bytes=held)
+            return plan_picture(request, inspected, held_bytes=held, room_gb=_NOT_AGAIN * failed.peak_bytes / _GIB)
         except DoesNotFit:
             return planned  # the estimates that were too low once may be too high here
 

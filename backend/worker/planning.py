@@ -35,8 +35,7 @@ def plan_picture(
     """The plan for a picture job.
 
     `held_bytes` are of models in main memory that can be let go of, and `room_gb` is what an earlier job found
-    to be there when memory ran out. Raises InvalidRequest for a precision that the
-    device can't do, and DoesNotFit.
+    to be there when memory ran out. Raises InvalidRequest for a precision that the device can't do, and DoesNotFit.
     """
     needs = sizes.needs(
         inspected.checkpoint, inspected.used_nets, request, evaluations=max(1, len(inspected.solver.timesteps))

@@ -26,6 +26,7 @@ class Shortage:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *rungs: Rung) -> None:
         self.tried: list[Rung] = []
+        self._rungs = set(rungs)
         denoise = generation.denoise
 
         def short(model: Any, *arguments: Any, **named: Any) -> Any:
@@ -33,7 +34,7 @@ class Shortage:
             self.tried.append(rung)
 
             def called(sample: Any, index: int) -> Any:
-                if rung in rungs and index == 1:
+                if rung in self._rungs and index == 1:
                     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
                 return model(sample, index)
 
@@ -49,6 +50,10 @@ class Shortage:
         monkeypatch.setattr(generation, "_denoised", denoised)
         # What torch takes for itself is more than all of a tiny model, and no way down would be any smaller.
         monkeypatch.setitem(planner._WORKSPACE, Backend.CPU, 0)
+
+    def end(self) -> None:
+        """There is enough from here on."""
+        self._rungs.clear()
 
 
 @pytest.fixture
@@ -90,6 +95,21 @@ def test_when_nothing_helps_the_error_says_what_to_do(
     assert fresh.residents.held_bytes == 0
     monkeypatch.undo()
     assert Job(fresh, asked()).run().images  # once there is memory again
+
+
+def test_what_memory_ran_out_with_is_no_reason_for_another_number_format(
+    fresh: JobRunner, runner: JobRunner, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less room than the last rung takes in float32 would do for bfloat16, and another picture."""
+    request = asked(controls=())
+    expected = Job(runner, request).run()
+    shortage = Shortage(monkeypatch, *Rung)
+    with pytest.raises(OutOfMemory):
+        Job(fresh, request).run()
+    shortage.end()
+    again = Job(fresh, request).run()
+    assert "float32" in again.plan
+    assert again.images == expected.images
 
 
 def test_nothing_of_the_picture_that_failed_is_held(
