@@ -8,6 +8,7 @@ Nothing here knows how any scheduler works.
 
 import math
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ..third_party import torch
 LATENTS, PREDICTION, NOISE, KEPT = range(4)
 """Places of the values of an evaluation: what it is given, then the tensors kept from the one before."""
 
+_DRAWING = threading.Lock()  # jobs and plans have threads of their own, and schedulers' modules one draw each
 _PLACES = 16  # room for twelve kept tensors; no scheduler keeps more than six
 _ROUNDING = 1e-8  # of a difference of coefficients, by their size: nothing is left
 
@@ -67,18 +69,19 @@ def combined(values: Sequence[Any], terms: Terms) -> Any:
 def drawing(scheduler: Any, draw: Callable[..., Any]) -> Generator[None]:
     """Within it, the scheduler's `step` takes its noise from `draw`.
 
-    It replaces a name in the scheduler's module, which is not for two threads at once.
+    It replaces a name in the scheduler's module; another thread that wants to waits. Not to be nested.
     """
     module: Any = sys.modules[type(scheduler).__module__]
     if not hasattr(module, "randn_tensor"):  # a scheduler that adds no noise
         yield
         return
-    before = module.randn_tensor
-    module.randn_tensor = draw
-    try:
-        yield
-    finally:
-        module.randn_tensor = before
+    with _DRAWING:
+        before = module.randn_tensor
+        module.randn_tensor = draw
+        try:
+            yield
+        finally:
+            module.randn_tensor = before
 
 
 def read(scheduler: Any, timesteps: Sequence[Any], options: dict[str, Any]) -> Reading:

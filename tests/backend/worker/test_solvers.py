@@ -3,12 +3,14 @@
 import inspect
 import math
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
+from underpaint.backend.worker.sampling.linear import drawing
 from underpaint.backend.worker.sampling.schedulers import make_scheduler, step_options, takes
 from underpaint.backend.worker.sampling.solvers import Solver, make_solver
 from underpaint.protocol.errors import InvalidRequest
@@ -281,6 +283,26 @@ def test_runs_of_a_solver_know_nothing_of_each_other() -> None:
             run.advance(predict(run.model_input(), timestep))
     for one, other in zip(apart_runs, together, strict=True):
         assert torch.equal(one.latents, other.latents)
+
+
+def test_a_plan_that_is_told_meanwhile_does_not_draw_a_job_s_noise() -> None:
+    """Jobs and plans have threads of their own, and schedulers draw by a name in their module."""
+    scheduler = make_scheduler(Scheduler.EULER_ANCESTRAL, SD15)
+    module, entered = sys.modules[type(scheduler).__module__], threading.Event()
+
+    def ours(*_args: object, **_options: object) -> None: ...
+
+    def beside() -> None:
+        with drawing(scheduler, lambda *_args, **_options: None):
+            entered.set()
+
+    thread = threading.Thread(target=beside)
+    with drawing(scheduler, ours):
+        thread.start()
+        assert not entered.wait(0.1)
+        assert module.randn_tensor is ours
+    thread.join(10)
+    assert entered.is_set()
 
 
 def test_latents_that_were_handed_out_stay_as_they_are() -> None:
