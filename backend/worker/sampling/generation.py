@@ -85,7 +85,7 @@ def generate(
     _be_reproducible()
     with torch().inference_mode():
         report(Phase.ENCODE, None)
-        prompts = _encoded_prompts(brief, caches.prompts)
+        prompts = _encoded_prompts(brief, caches.prompts, cancelled)
         _stop_if(cancelled)
         start = _encoded_start(brief)
         clock.lap(Phase.ENCODE)
@@ -107,7 +107,7 @@ def generate(
     return Generated(images=tuple(images), timings=tuple(clock.timings), notes=previewer.notes)
 
 
-def _encoded_prompts(brief: Brief, cache: PromptCache) -> list[EncodedPicture]:
+def _encoded_prompts(brief: Brief, cache: PromptCache, cancelled: Callable[[], bool]) -> list[EncodedPicture]:
     request, models = brief.request, brief.models
     encoders = TextEncoders(
         pipeline=models.pipeline,
@@ -118,7 +118,8 @@ def _encoded_prompts(brief: Brief, cache: PromptCache) -> list[EncodedPicture]:
     guided = request.guidance_scale > 1 and not models.checkpoint.knows_guidance
     known = cache.knows(encoders, request.pictures, guided=guided)
     with nullcontext() if known else models.placement.using("text"):
-        return cache.encode(encoders, request.pictures, guided=guided)
+        # of the largest job it is minutes' work on a CPU
+        return cache.encode(encoders, request.pictures, guided=guided, before_each=lambda: _stop_if(cancelled))
 
 
 def _encoded_start(brief: Brief) -> EncodedStart | None:

@@ -1,7 +1,7 @@
 """Prompts to embeddings, each text once."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +57,17 @@ class PromptCache:
         """How many texts have really gone through the text encoders."""
         self._kept: OrderedDict[tuple[object, ...], Encoded] = OrderedDict()
 
-    def encode(self, encoders: TextEncoders, pictures: Sequence[Variant], *, guided: bool) -> list[EncodedPicture]:
+    def encode(
+        self, encoders: TextEncoders, pictures: Sequence[Variant], *, guided: bool, before_each: Callable[[], None]
+    ) -> list[EncodedPicture]:
         """Encode the prompts of `pictures` that aren't known yet.
 
         One by one, because a text encoder rounds differently in a batch, and a picture's prompt must not depend
-        on what it is asked for with.
+        on what it is asked for with. `before_each` is called before each picture's, and may raise.
         """
         found: list[EncodedPicture] = []
         for picture in pictures:
+            before_each()
             positive, negative = self._text(encoders, picture.prompt), None
             if guided and not picture.negative_prompt and encoders.zeros_for_empty:
                 negative = _zeros(positive)

@@ -128,6 +128,21 @@ def test_cancel_ends_all_pictures(runner: JobRunner, asked: Asked) -> None:
     assert job.steps == [1, 2, 3, 1]
 
 
+def test_cancel_is_obeyed_between_prompts(runner: JobRunner, asked: Asked) -> None:
+    prompts = runner.caches.prompts
+    before = prompts.encoded
+    request = of(asked(controls=()), *(dataclasses.replace(each, prompt=f"{each.prompt}, cancelled") for each in BLOG))
+    with pytest.raises(JobCancelled):
+        runner.run(
+            "0" * 32,
+            request,
+            on_progress=lambda _: None,
+            on_preview=lambda *_: None,
+            cancelled=lambda: prompts.encoded > before,
+        )
+    assert prompts.encoded <= before + 2  # a picture's, and what it shall not be
+
+
 # ---------------------------------------------------------------------------------------------- start pictures
 
 SIZE = Extent(width=64, height=64)
