@@ -188,19 +188,19 @@ def _slowdown(plan: Plan, needs: Needs) -> float:
     rate = machine.flops_float32 if plan.dtype_name == "float32" else machine.flops
     computing = turns * needs.evaluations * needs.flops() / rate
     denoiser = needs.weights(Group.DENOISER) * size
-    others = needs.weights(Group.TEXT) * size + turns * needs.weights(Group.VAE) * FORMAT_BYTES[plan.vae_dtype_name]
+    text, vae = needs.weights(Group.TEXT) * size, needs.weights(Group.VAE) * FORMAT_BYTES[plan.vae_dtype_name]
     fetching = _READ_RATE if machine.shared else _PINNED_RATE
     match plan.rung:
         case Rung.RESIDENT:
             copying = 0.0
         case Rung.PHASED:
-            copying = (turns * denoiser + others) / fetching
+            copying = (text + denoiser + vae) / fetching  # once for all pictures of the job
         case Rung.STREAMED:
             streamed = sum(part.values for part in needs.group(Group.DENOISER) if _is_streamed(part, plan)) * size
             each_time = turns * needs.evaluations * streamed / _STREAMED_RATE
-            copying = each_time + (turns * (denoiser - streamed) + others) / fetching
+            copying = each_time + (text + denoiser - streamed + vae) / fetching
         case Rung.SEQUENTIAL:
-            copying = (turns * needs.evaluations * denoiser + others) / _SEQUENTIAL_RATE
+            copying = (text + turns * needs.evaluations * denoiser + needs.pictures * vae) / _SEQUENTIAL_RATE
     return 1 + copying / computing if computing else 1.0
 
 

@@ -161,6 +161,18 @@ def test_every_plan_keeps_its_budget_and_a_larger_one_is_never_worse(
     assert found[-1] == (False, 1)
 
 
+@pytest.mark.parametrize(("budget", "rung"), [(12, Rung.PHASED), (8, Rung.STREAMED), (2, Rung.SEQUENTIAL)])
+def test_what_comes_once_a_job_counts_less_for_each_of_several_pictures(
+    needs_of: NeedsOf, budget: float, rung: Rung
+) -> None:
+    one = needs_of("sdxl", 2, 1024)
+    alone, four = plan(one, CARD, budget), plan(dataclasses.replace(one, pictures=4), CARD, budget)
+    assert alone.rung is four.rung is rung
+    assert 1 < four.slowdown < alone.slowdown
+    if rung is Rung.PHASED:
+        assert alone.slowdown - 1 == pytest.approx(4 * (four.slowdown - 1))
+
+
 def test_a_cpu_streams_nothing(needs_of: NeedsOf) -> None:
     needs = needs_of("sdxl", 2, 1024)
     assert plan(needs, CPU, 16).rung is Rung.RESIDENT
