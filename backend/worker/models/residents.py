@@ -132,9 +132,10 @@ class Residents:
         needed = {source.place for source in wanted}
         host = plan.machine.host_free_bytes - (0 if plan.rung is Rung.RESIDENT else _file_bytes(wanted))
         for place in [place for place in self._held if place not in needed]:
-            spare = [held for other, held in self._held.items() if other not in needed]
-            on_device = sum(held.device_bytes for held in spare)
-            in_memory = 0 if plan.machine.shared else sum(held.host_bytes for held in spare)
+            # Counted by place: nothing here may hold a module that is to go.
+            spare = [other for other in self._held if other not in needed]
+            on_device = sum(self._held[other].device_bytes for other in spare)
+            in_memory = 0 if plan.machine.shared else sum(self._held[other].host_bytes for other in spare)
             if on_device + plan.peak_bytes <= plan.limit_bytes and in_memory <= host:
                 break
             self._let_go(place)

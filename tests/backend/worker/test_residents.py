@@ -161,6 +161,17 @@ def test_nothing_of_the_job_at_hand_goes_however_little_room_there_is(
     assert keep.loads == ["Loading ControlNet normal"]
 
 
+def test_what_goes_is_gone_before_its_memory_is_given_back(
+    checkpoint: CheckpointInfo, nets: dict[str, NetChoice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = Keep()
+    net = weakref.ref(keep.models(checkpoint, [nets["depth"]]).nets[0].net)
+    gone: list[bool] = []
+    monkeypatch.setattr(devices, "release", lambda: gone.append(net() is None))
+    keep.models(checkpoint, peak_bytes=2, limit_bytes=1)
+    assert gone == [True]
+
+
 def test_letting_go_of_everything(checkpoint: CheckpointInfo, nets: dict[str, NetChoice]) -> None:
     keep = Keep()
     keep.models(checkpoint, [nets["depth"]])
