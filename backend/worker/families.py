@@ -26,7 +26,6 @@ class Family:
     short: str  # the same where there is little room
     checkpoint_classes: frozenset[str]  # "_class_name" in model_index.json
     pipeline: str  # diffusers class for a checkpoint alone
-    control_pipeline: str  # diffusers class for a checkpoint with ControlNets
     pooled_text: bool  # text conditions the time embedding as well (SDXL); its ControlNets say "text_time"
     text_encoders: tuple[tuple[str, str, str], ...]  # (encoder's folder, transformers class, tokenizer's folder)
     tiny_decoder: str  # hub id of the TAESD of this latent space, for previews where it is there
@@ -70,7 +69,6 @@ FAMILIES: dict[FamilyId, Family] = {
             short="SD 1.5",
             checkpoint_classes=_SD_CLASSES,
             pipeline="StableDiffusionPipeline",
-            control_pipeline="StableDiffusionControlNetPipeline",
             pooled_text=False,
             text_encoders=_SD_TEXT,
             tiny_decoder="madebyollin/taesd",
@@ -82,7 +80,6 @@ FAMILIES: dict[FamilyId, Family] = {
             short="SD 2",
             checkpoint_classes=_SD_CLASSES,
             pipeline="StableDiffusionPipeline",
-            control_pipeline="StableDiffusionControlNetPipeline",
             pooled_text=False,
             text_encoders=_SD_TEXT,
             tiny_decoder="madebyollin/taesd",
@@ -100,7 +97,6 @@ FAMILIES: dict[FamilyId, Family] = {
                 }
             ),
             pipeline="StableDiffusionXLPipeline",
-            control_pipeline="StableDiffusionXLControlNetPipeline",
             pooled_text=True,
             text_encoders=(
                 ("text_encoder", "CLIPTextModel", "tokenizer"),
