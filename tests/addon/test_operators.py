@@ -186,6 +186,7 @@ def test_generate_says_what_is_wrong(scene: Any) -> None:
     scene.render.resolution_x = 100
     with pytest.raises(RuntimeError, match="multiples of 8"):
         bpy.ops.underpaint.generate()
+    scene.render.resolution_x = 96
     scene.camera = None
     with pytest.raises(RuntimeError, match="no active camera"):
         bpy.ops.underpaint.generate()
