@@ -1,7 +1,6 @@
 """A worker's process, seen from the service: frames in, frames out, and its death."""
 
 import logging
-import os
 import queue
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import BinaryIO, cast
 from ...protocol.client import logs
 from .. import pipe
 from ..pipe import FromWorker, PipeBroken, ToWorker
+from .tether import Tether
 
 _UNHANDLED_FRAMES = 64  # how far a worker may talk ahead of the service before its pipe fills up
 _REAP_S = 5.0
@@ -49,6 +49,11 @@ class WorkerProcess:
             start_new_session=sys.platform != "win32",  # Ctrl-C in the service's terminal is for the service
             creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
         )
+        try:
+            self._tether = Tether(self._process.pid)
+        except OSError:
+            self._process.kill()
+            raise
         self._printer = threading.Thread(target=self._copy_prints, name="worker-stderr", daemon=True)
         self._printer.start()
         threading.Thread(target=self._write, name="worker-stdin", daemon=True).start()
@@ -71,13 +76,7 @@ class WorkerProcess:
         """End the process and what it started, at once."""
         if self._killed_for is None:
             self._killed_for = reason
-        if sys.platform == "win32":
-            self._process.kill()
-        else:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                log.debug("the worker %d had died already", self._process.pid)
+        self._tether.end()
 
     def handled(self) -> None:
         """A frame was dealt with; the worker may send another."""
@@ -104,6 +103,7 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.kill("it closed its pipe and stayed")
             code = self._process.wait()
+        self._tether.end()  # what it started and left behind
         self._printer.join(1.0)
         if self._killed_for is not None:
             return self._killed_for

@@ -1,5 +1,6 @@
 """The worker's end of the pipe: frames in from the service, frames out from several threads."""
 
+import faulthandler
 import os
 import queue
 import sys
@@ -14,6 +15,7 @@ from ...protocol.sources import Photo
 from ..pipe import Beat, Cancel, Failed, FromWorker, PipeBroken, Run, Shutdown, read_frame, write_frame
 
 _BEAT_S = 1.0
+_LAST_RESORT_S = 300.0  # longer than the service waits for a beat while it lives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,8 @@ class Channel:
     def _beat(self) -> None:
         waiting = threading.Event()
         while not waiting.wait(_BEAT_S):
+            if sys.platform == "darwin":
+                renew_last_resort()
             self.send(Beat())
 
 
@@ -116,6 +120,15 @@ def goes_beside(request: Request) -> bool:
     if isinstance(request, ControlMapsRequest):
         return not any(isinstance(control.source, Photo) for control in request.controls)
     return isinstance(request, PlanRequest)
+
+
+def renew_last_resort(after_s: float = _LAST_RESORT_S) -> None:
+    """Have this process end unless this is called again in time, even if a library holds Python's lock until then.
+
+    Where a service dies nothing but a thread of Python's notices the pipe's end, and such a library would keep it from
+    doing so for ever. Linux and Windows end a worker with its service by themselves; macOS has nothing like it.
+    """
+    faulthandler.dump_traceback_later(after_s, exit=True)
 
 
 def _leave(reason: str, status: int) -> NoReturn:
