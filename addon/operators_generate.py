@@ -11,6 +11,7 @@ from ..protocol.client.logs import Program
 from ..protocol.errors import JobCancelled, UnderpaintError, UnmappedRig
 from ..protocol.jobs import Phase, Timing
 from . import backend_state, images, plans, words
+from . import camera as cameras
 from .background_job import Advanced, BackgroundJob, Done, Failed, Message, OnDevice, Preview
 from .job_state import state
 from .live_image import LiveImage
@@ -60,6 +61,7 @@ class UNDERPAINT_OT_generate(bpy.types.Operator):
         state.error = ""
         try:
             settings = Settings.from_scene(context.scene, context.view_layer)
+            plans.check(settings, cameras.frame(context.scene))  # before a render, for which Blender stands still
             seen = capture(context.scene, context.view_layer, people=settings.people, wants=settings.wants())
         except UnderpaintError as error:
             return self._refuse(error)

@@ -38,7 +38,13 @@ class UNDERPAINT_PG_start(bpy.types.PropertyGroup):
         description="What painting begins with",
         items=(
             ("NONE", "Noise", "Noise alone: text to image", 0),
-            ("RENDER", "Render of the Scene", "The scene as Cycles renders it, with its materials and lights", 1),
+            (
+                "RENDER",
+                "Render of the Scene",
+                "The scene as Cycles renders it, with its materials, lights and samples. Generate waits for that "
+                "render, and few samples do for what is painted over",
+                1,
+            ),
             ("IMAGE", "Image", "Any image or photo: image to image", 2),
         ),
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from blend_dump import changes, dump
 from test_generation import identified, seen, upload
-from underpaint.addon import api, images, inspector, presets, starts
+from underpaint.addon import api, images, inspector, operators_generate, presets, starts
 from underpaint.addon.capture import capture
 from underpaint.addon.generation import Settings, StartSettings, build_request, pixels_of
 from underpaint.addon.passes import Wants
@@ -114,6 +115,18 @@ def test_a_mask_that_leaves_nothing_to_paint_is_refused_before_it_costs_time(sce
     group.mask_from, group.mask_image = "IMAGE", image("mask", [[0.0]])
     with pytest.raises(InvalidRequest, match="the mask is black"):
         asked(scene, identified())
+
+
+def test_generate_refuses_a_start_that_leaves_nothing_to_do_before_it_renders(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = scene.underpaint.start
+    start.source, start.strength, scene.underpaint.steps = "RENDER", 0.01, 20
+    monkeypatch.setattr("underpaint.addon.capture.capture", lambda *_, **__: pytest.fail("the scene was rendered"))
+    told: list[Exception] = []
+    button = SimpleNamespace(_refuse=told.append)
+    operators_generate.UNDERPAINT_OT_generate.invoke(button, bpy.context, None)
+    assert "leaves none of 20 steps" in str(told[0])
 
 
 def test_what_a_setting_can_be_is_accepted(scene: Any) -> None:
