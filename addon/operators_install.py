@@ -1,5 +1,6 @@
 """Installing, repairing and removing the backend. In a window it goes on beside the interface; scripts wait for it."""
 
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +17,9 @@ from ..protocol import client
 from ..protocol.errors import InstallOffline, UnderpaintError
 from . import backend_state, machine, main_thread, program_log
 from .registration import of_classes
-from .ui import sections
 
 _TICK_S = 0.2
-_DIALOG_PX = 520
+_DIALOG_PX, _DIALOG_LETTERS = 520, 82
 _running: list[Work] = []
 """At most one; kept so that switching the add-on off, or Blender's end, ends it."""
 
@@ -48,11 +48,11 @@ class UNDERPAINT_OT_install_backend(bpy.types.Operator):
             self._plan = _plan()
         except UnderpaintError as error:
             return _refused(self, error)
-        return context.window_manager.invoke_props_dialog(self, width=_DIALOG_PX)
+        return context.window_manager.invoke_props_dialog(self, width=_DIALOG_PX, confirm_text="Install")
 
-    def draw(self, context: Any) -> None:
+    def draw(self, _context: Any) -> None:
         for line in self._plan.lines if self._plan is not None else ():
-            sections.paragraph(self.layout, context, line)
+            _write(self.layout, line)
 
     def execute(self, _context: Any) -> set[str]:
         try:
@@ -128,11 +128,11 @@ class UNDERPAINT_OT_uninstall_backend(bpy.types.Operator):
         return _is_idle(cls)
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
-        return context.window_manager.invoke_props_dialog(self, width=_DIALOG_PX)
+        return context.window_manager.invoke_props_dialog(self, width=_DIALOG_PX, confirm_text="Uninstall")
 
-    def draw(self, context: Any) -> None:
+    def draw(self, _context: Any) -> None:
         home = client.default_home()
-        sections.paragraph(self.layout, context, f"The backend is stopped, and {home.environment} is deleted.")
+        _write(self.layout, f"The backend is stopped, and {home.environment} is deleted.")
         self.layout.prop(self, "with_data")
 
     def execute(self, _context: Any) -> set[str]:
@@ -146,6 +146,13 @@ class UNDERPAINT_OT_uninstall_backend(bpy.types.Operator):
         self.report({"INFO"}, f"The backend is uninstalled: {gigabytes(freed)} are free again")
         _end("")
         return {"FINISHED"}
+
+
+def _write(layout: Any, text: str) -> None:
+    """A paragraph in a dialog, which has no region that could tell its width."""
+    column = layout.column(align=True)
+    for line in textwrap.wrap(text, _DIALOG_LETTERS):
+        column.label(text=line)
 
 
 def _plan() -> Plan:

@@ -162,5 +162,5 @@ def _errors(log: Path) -> list[str]:
         except ValueError:
             continue
         if said.get("level") in ("error", "critical") and str(said.get("time")) > since:
-            found.append(f"{said.get('process')}: {str(said.get('text'))[:200]}")
+            found.append(f"{said.get('process')}: {str(said.get('text'))[:500]}")
     return found

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
 import pytest
+from test_ui_drawing import CheckingLayout
 from underpaint.addon import backend_state, operators_backend, operators_install, preferences, program_log
 from underpaint.installer.diagnostics import diagnostics
 from underpaint.installer.doctor import QUICK
 from underpaint.installer.install import Installation
-from underpaint.installer.plan import Plan
+from underpaint.installer.plan import Plan, plan_for
+from underpaint.installer.variants import Hardware
 from underpaint.installer.work import Stage
 from underpaint.protocol import client
 from underpaint.protocol.client import logs
@@ -100,6 +103,22 @@ def test_an_installation_in_a_window_goes_on_by_itself_and_can_be_cancelled(
     assert operators_install.progress is None
     assert operators_install.told == "The installation was cancelled"
     assert list(empty_home.folder.glob("environment*")) == []
+
+
+def test_the_dialogs_say_what_will_be_done(empty_home: client.Home) -> None:
+    """Drawn where there is no region, as in a dialog."""
+    told: list[str] = []
+    plan = plan_for(empty_home, hardware=Hardware(system="linux", machine="x86_64"), torch_index="")
+    operator = SimpleNamespace(layout=CheckingLayout(told), _plan=plan)
+    operators_install.UNDERPAINT_OT_install_backend.draw(operator, SimpleNamespace(region=None))
+    assert "To download: 2.4 GB; what pip has kept from before is not fetched again" in told
+    assert all(len(line) <= operators_install._DIALOG_LETTERS for line in told)
+
+    told.clear()
+    rna = bpy.ops.underpaint.uninstall_backend.get_rna_type()
+    asking = SimpleNamespace(layout=CheckingLayout(told), bl_rna=rna, with_data=False)
+    operators_install.UNDERPAINT_OT_uninstall_backend.draw(asking, SimpleNamespace(region=None))
+    assert "The backend is stopped" in " ".join(told)
 
 
 def test_uninstalling_deletes_the_environment(empty_home: client.Home) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from test_install_environment import colour
 from underpaint.installer import repair, uninstall
 from underpaint.installer.install import Installation
 from underpaint.installer.plan import Plan
-from underpaint.protocol.client import Home
+from underpaint.protocol.client import Home, ensure_running
 from underpaint.protocol.client.file_lock import FileLock
 from underpaint.protocol.errors import InstallFailed, UninstallFailed
 
@@ -136,6 +137,17 @@ def test_uninstalling_takes_the_environment_and_leaves_models_and_queue(plan: Pl
     assert sorted(path.name for path in home.folder.iterdir() if path.suffix != ".lock") == ["models"]
     assert (home.models / "mine.safetensors").read_bytes() == b"weights"
     uninstall.uninstall(home)  # once more does no harm
+
+
+def test_uninstalling_stops_the_service_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERPAINT_BACKEND_PYTHON", sys.executable)
+    with ensure_running(home) as connection:
+        connection.hello()
+        (home.environment / "lib").mkdir(parents=True)
+        uninstall.uninstall(home)
+    assert FileLock(home.lock_file).try_acquire()
+    assert not home.environment.exists()
+    assert home.database.exists()
 
 
 def test_uninstalling_while_it_is_being_installed_is_refused(home: Home) -> None:
