@@ -192,6 +192,8 @@ class Connection:
             return data
         if method == "HEAD" and status == 404:  # an answer to HEAD has no body that could say it
             raise BlobMissing(sha256=path.rpartition("/")[2])
+        if method == "HEAD" and status == 401:
+            raise self._error(wire.dumps(TokenRefused(path="its token file").info()).encode())
         raise self._error(data)
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:

@@ -67,6 +67,8 @@ def test_a_wrong_token_is_told_with_the_files_name(shared):
         wrong.hello()
     with Connection(endpoint, "0" * 64) as wrong, pytest.raises(TokenRefused):
         next(wrong.events())
+    with Connection(endpoint, "0" * 64) as wrong, pytest.raises(TokenRefused):
+        wrong.upload(np.zeros(3, np.float32))
 
 
 @pytest.mark.parametrize("origin", ["null", "http://127.0.0.1", "https://evil.example"])
