@@ -15,7 +15,7 @@ Both block, raise the typed errors of `protocol.errors`, and are for the main th
 import dataclasses
 import operator
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -252,12 +252,13 @@ def _controls(values: Any) -> tuple[Any, ...]:
     from .generation import ControlSettings
 
     expected = "expected a list of addon.generation.ControlSettings"
-    if isinstance(values, ControlSettings):
-        raise InvalidRequest(reason=f"controls is a single one, {expected}")
+    if not isinstance(values, Iterable):  # one alone, too
+        raise InvalidRequest(reason=f"controls is {values!r}, {expected}")
+    values = tuple(values)
     for value in values:
         if not isinstance(value, ControlSettings):
             raise InvalidRequest(reason=f"controls has {value!r} in it, {expected}")
-    return tuple(values)
+    return values
 
 
 def _refuse_start(start: Any) -> None:
