@@ -147,7 +147,9 @@ class _Caller(QObject):
         connection = client.ensure_running(self._home)
         try:
             hello = connection.hello()
-            page = _first_page(connection)
+            page = connection.jobs()
+            if "queue" in hello.capabilities:  # what has waited for long may be on no newer page
+                page = JobPage(jobs=(*connection.queue().jobs, *page.jobs), next_before=page.next_before)
         except UnderpaintError:
             connection.close()
             raise
@@ -223,15 +225,6 @@ class _Listener(QObject):
     @Slot()
     def close(self) -> None:
         """Nothing is left open: `follow` closes what it was given."""
-
-
-def _first_page(connection: client.Connection) -> JobPage:
-    """The newest jobs, and so many more that the queue before them is whole."""
-    page = connection.jobs()
-    while page.next_before is not None and not page.jobs[-1].state.ended:
-        more = connection.jobs(before=page.next_before)
-        page = JobPage(jobs=page.jobs + more.jobs, next_before=more.next_before)
-    return page
 
 
 def _picture(array: AnyArray) -> AnyArray:

@@ -30,7 +30,7 @@ from ...protocol.errors import (
     UnderpaintError,
 )
 from ...protocol.events import Alive, Event
-from ...protocol.jobs import JobSubmission, Move, is_job_id
+from ...protocol.jobs import JobPage, JobSubmission, Move, is_job_id
 from ...protocol.version import CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 from ..blobstore import BlobStore, Incoming
 from .database import DamagedDatabase, Database
@@ -89,6 +89,7 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
             Route("/v1/blobs/{sha256}", routes.put_blob, methods=["PUT"]),
             Route("/v1/blobs/{sha256}", routes.get_blob, methods=["GET", "HEAD"]),
             Route("/v1/jobs", routes.jobs, methods=["GET"]),
+            Route("/v1/queue", routes.queue, methods=["GET"]),
             Route("/v1/jobs/{job_id}", routes.put_job, methods=["PUT"]),
             Route("/v1/jobs/{job_id}", routes.get_job, methods=["GET"]),
             Route("/v1/jobs/{job_id}/cancel", routes.cancel, methods=["POST"]),
@@ -180,6 +181,11 @@ class _Routes:
         limit = _number(request, "limit")
         limit = 50 if limit is None else min(max(limit, 1), MAX_PAGE)
         return _json(self._parts.database.jobs(before, limit))
+
+    async def queue(self, request: Request) -> Response:
+        return _json(
+            JobPage(jobs=tuple(self._parts.database.queued(transient=False, limit=MAX_PAGE)), next_before=None)
+        )
 
     async def cancel(self, request: Request) -> Response:
         return _json(self._parts.supervisor.cancel(_job_id(request)))

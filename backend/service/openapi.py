@@ -81,6 +81,12 @@ def document(software_version: str) -> _Object:
                     errors=(422,),
                 )
             },
+            "/v1/queue": {
+                "get": _operation(
+                    "The jobs that wait, next one first, without looks; the first 500",
+                    {200: (_JSON, json_schema.reference(JobPage))},
+                )
+            },
             "/v1/jobs/{job_id}": {
                 "put": _operation(
                     "Queue a job; 200 where it was there already",

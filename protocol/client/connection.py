@@ -127,6 +127,10 @@ class Connection:
         query = f"?limit={limit}" + ("" if before is None else f"&before={before}")
         return wire.loads(JobPage, self._call("GET", f"/v1/jobs{query}"), ignore_unknown=True)
 
+    def queue(self) -> JobPage:
+        """The jobs that wait, next one first, as many as a page holds. For services that can "queue"."""
+        return wire.loads(JobPage, self._call("GET", "/v1/queue"), ignore_unknown=True)
+
     def cancel(self, job_id: str) -> Job:
         """Ask for a job's end; harmless when it has ended. Raises JobUnknown."""
         return wire.loads(Job, self._call("POST", f"/v1/jobs/{job_id}/cancel"), ignore_unknown=True)

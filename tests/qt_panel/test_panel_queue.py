@@ -203,6 +203,23 @@ def test_a_job_that_is_over_is_tried_again(qtbot: QtBot, open_window: OpenWindow
     assert (again.request, again.client) == (first.request, "panel")
 
 
+def test_what_has_waited_for_long_is_in_the_list(
+    qtbot: QtBot, open_window: OpenWindow, fake_service: Connection
+) -> None:
+    """A page of jobs that came later, and are over, lies between it and the newest."""
+    request = GenerateRequest(prompt="steps=0", size=SIZE)
+    running = fake_service.submit(GenerateRequest(prompt="then=hang", size=SIZE)).id
+    waits = fake_service.submit(request, priority=Priority.LOW).id
+    for _ in range(60):
+        fake_service.cancel(fake_service.submit(request).id)
+    assert waits not in [job.id for job in fake_service.jobs().jobs]
+    assert [job.id for job in fake_service.queue().jobs] == [waits]
+    window = open_window(fake_service.home)
+    until_connected(qtbot, window)
+    assert [job.id for job in window.jobs.model.waiting()] == [waits]
+    fake_service.cancel(running)
+
+
 def test_a_job_that_began_in_the_meantime_is_said(
     qtbot: QtBot, open_window: OpenWindow, fake_service: Connection, busy: list[str]
 ) -> None:
