@@ -7,7 +7,7 @@ from . import environment
 from .environment import Unanswered
 from .findings import Computer, Finding, ok, problem, warning
 from .plan import MODULES, Plan
-from .variants import Build, Hardware
+from .variants import CUDA_DRIVER, Build, Hardware
 
 INSTALL = 'Press "Install Backend" in Edit > Preferences > Add-ons > Underpaint, or run "underpaint install".'
 REPAIR = (
@@ -15,8 +15,8 @@ REPAIR = (
     'or run "underpaint install --repair".'
 )
 _LITTLE_VRAM = 4e9
-_CUDA_DRIVERS = {"12": 525, "13": 580}
-"""The first driver of each major CUDA on Linux: NVIDIA's CUDA compatibility table, "minor version compatibility"."""
+_CUDA_DRIVERS = {"12": 525, "13": CUDA_DRIVER}
+"""The first driver of each major CUDA on Linux, from the same table."""
 
 
 def check_system(_computer: Computer) -> Finding:

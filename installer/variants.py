@@ -1,5 +1,6 @@
 """Which PyTorch this computer wants, and what it costs: one row for each build, chosen by what is found here."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from ..protocol.errors import InstallImpossible
 
 _ASK_S = 10.0
 _NVIDIA = ("cuda-bindings", "cuda-pathfinder", "cuda-toolkit", "nvidia-", "triton")
+
+CUDA_DRIVER = 580
+"""The first driver for CUDA 13, which torch is built with, on Linux: NVIDIA's CUDA compatibility table."""
 
 HOW_TO_NAME_AN_INDEX = (
     "PyTorch's page Get Started tells the address of the index that has it. Name it with --torch-index, in "
@@ -168,6 +172,12 @@ def _best(hardware: Hardware, *, torch_index: bool) -> Build:
 
 def _notes(hardware: Hardware, variant: Variant) -> list[str]:
     notes: list[str] = []
+    driver = re.search(r"driver (\d+)\.", hardware.nvidia)
+    if variant.build is Build.CUDA and hardware.system == "linux" and driver and int(driver[1]) < CUDA_DRIVER:
+        notes.append(
+            f"The card's driver is older than PyTorch wants ({hardware.nvidia}; {CUDA_DRIVER} or newer): update it, or "
+            "the processor will paint."
+        )
     if variant.build is Build.CPU:
         if hardware.nvidia:
             notes.append(

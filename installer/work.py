@@ -185,6 +185,12 @@ class Work:
         sizes = [path.stat().st_size for path in self.plan.downloads.glob(f"pip-*/{self._file[0]}")]
         return min(max(sizes, default=0), self._file[1])
 
+    def _unpacked(self) -> int:
+        """How many packages lie in the environment that is made."""
+        inside = ("lib/python*/site-packages/*.dist-info", "Lib/site-packages/*.dist-info")
+        found = max(sum(1 for _ in self.plan.building.glob(pattern)) for pattern in inside)
+        return min(found, self._expected)
+
     def _progress(self) -> Progress:
         try:
             arrived = self._arrived()
@@ -193,12 +199,15 @@ class Work:
         line = self._line
         if self._file is not None:
             line = f"{self._file[0]}: {arrived / 1e6:.0f} of {self._file[1] / 1e6:.0f} MB"
+        unpacked = self._unpacked() if self._unpacking and self._stage is Stage.PACKAGES else 0
+        if unpacked:
+            line = f"Unpacking: {unpacked} of {self._expected} packages"
         fetched = self._fetched + arrived
         packages = fetched / self.plan.download_bytes if fetched and self.plan.download_bytes else 0.0
-        packages = packages or self._collected / self._expected
+        packages = min(1.0, packages or self._collected / self._expected)
         fraction = {
             Stage.ENVIRONMENT: 0.01,
-            Stage.PACKAGES: 0.05 + 0.75 * (1.0 if self._unpacking else min(0.9, packages)),
+            Stage.PACKAGES: 0.05 + (0.70 + 0.2 * unpacked / self._expected if self._unpacking else 0.7 * packages),
             Stage.CHECK: 0.95,
             Stage.READY: 1.0,
         }[self._stage]

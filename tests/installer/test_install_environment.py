@@ -28,6 +28,7 @@ def test_an_environment_is_made_and_a_failure_leaves_it(home: Home, wheels: Path
 
     assert [stage for stage in Stage if stage in {progress.stage for progress in told}] == list(Stage)
     assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
+    assert any(progress.line == "Unpacking: 1 of 1 packages" for progress in told)
     assert colour(home) == "umber"
     assert "brushes" in (home.logs / "install.log").read_text()
     events = [json.loads(line) for line in (home.logs / "installer.log").read_text().splitlines()]

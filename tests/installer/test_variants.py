@@ -21,6 +21,8 @@ def computer(system: str, machine: str = "x86_64", **cards: str) -> Hardware:
     [
         (computer("linux", **NVIDIA), False, Build.CUDA, ""),
         (computer("linux", **NVIDIA), True, Build.CUDA, ""),
+        (computer("linux", nvidia="GTX 1080, driver 535.1"), False, Build.CUDA, "580 or newer"),
+        (computer("linux", nvidia="its driver is loaded"), False, Build.CUDA, ""),
         (computer("linux", **AMD), True, Build.ROCM, ""),
         (computer("linux", **AMD), False, Build.CPU, "wants the ROCm build"),
         (computer("linux"), False, Build.CPU, "comes with NVIDIA's libraries"),
