@@ -3,6 +3,7 @@
 import dataclasses
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 import torch
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.jobs import JobRunner
-from underpaint.backend.worker.memory import planner
+from underpaint.backend.worker.memory import devices, planner
 from underpaint.backend.worker.memory.plan import Backend, Rung
 from underpaint.backend.worker.sampling import generation
-from underpaint.protocol.errors import OutOfMemory
+from underpaint.protocol.errors import JobCancelled, OutOfMemory
 from underpaint.protocol.jobs import Phase
 from underpaint.protocol.request import GenerateRequest
 from worker_runner import Job, make_runner
@@ -95,6 +96,38 @@ def test_when_nothing_helps_the_error_says_what_to_do(
     assert fresh.residents.held_bytes == 0
     monkeypatch.undo()
     assert Job(fresh, asked()).run().images  # once there is memory again
+
+
+@pytest.mark.parametrize("cancel_at", [None, 1])
+def test_a_job_that_ended_leaves_nothing_where_its_models_take_turns(
+    fresh: JobRunner, asked: Asked, monkeypatch: pytest.MonkeyPatch, cancel_at: int | None
+) -> None:
+    Shortage(monkeypatch, Rung.RESIDENT)
+    Job(fresh, asked(controls=())).run()
+    with pytest.raises(JobCancelled) if cancel_at else nullcontext():
+        Job(fresh, asked(controls=()), cancel_at=cancel_at).run()
+    modules = [held.keeper.module for held in fresh.residents._held.values()]
+    assert len(modules) == 3
+    assert all(tensor.is_meta for module in modules for tensor in module.parameters())
+
+
+def test_learnt_room_is_forgotten_once_there_is_twice_as_much(
+    fresh: JobRunner, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = devices.machine()
+
+    def have(times: float) -> None:
+        now = dataclasses.replace(machine, free_bytes=int(times * machine.free_bytes))
+        monkeypatch.setattr(devices, "machine", lambda **_: now)
+
+    have(1)
+    shortage = Shortage(monkeypatch, Rung.RESIDENT)
+    Job(fresh, asked(controls=())).run()
+    shortage.end()
+    for times, rung in ((1.5, Rung.PHASED), (2.5, Rung.RESIDENT), (1, Rung.RESIDENT)):
+        have(times)
+        Job(fresh, asked(controls=())).run()
+        assert shortage.tried[-1] is rung
 
 
 def test_what_memory_ran_out_with_is_no_reason_for_another_number_format(
