@@ -27,8 +27,10 @@ def step_down_note(before: Plan, after: Plan) -> str:
 
 
 def gigabytes(count: int) -> str:
-    """GiB with two digits that count: "0.5", "7.1", "23"."""
+    """GiB with no more digits than count: "0.01", "0.5", "7.1", "23"."""
     value = count / (1 << 30)
+    if value < 0.095:
+        return f"{value:.1g}"
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
 
 

@@ -294,6 +294,11 @@ def test_the_user_is_told_of_a_step_down(needs_of: NeedsOf) -> None:
     assert said.startswith("Memory ran out with all in memory on cuda:0 Card; went on with: SD 1.5 + 1 ControlNet in")
 
 
+def test_gigabytes_are_told_with_the_digits_that_count() -> None:
+    told = [words.gigabytes(round(count * GIB)) for count in (0, 0.01, 0.094, 0.1, 0.5, 7.14, 23.2)]
+    assert told == ["0", "0.01", "0.09", "0.1", "0.5", "7.1", "23"]
+
+
 def test_what_turned_out_to_be_there_leaves_the_number_format_alone(needs_of: NeedsOf) -> None:
     needs, slow = needs_of("sd15", 0, 512), dataclasses.replace(CPU, quick_bfloat16=False)
     lower = planner.make_plan(needs, slow, budget_gb=None, precision=Precision.AUTO, room_gb=5)
