@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import hmac
 import io
+import os
 import pickle
+import signal
 import socket
 import sys
 import time
@@ -236,6 +238,19 @@ def test_a_keep_alive_client_is_not_disturbed(impatient: Service) -> None:
         time.sleep(3 * IMPATIENT["head_s"])
         client.hello()
         assert client._http.sock.getsockname() == before
+
+
+def test_nobody_is_late_because_the_service_slept(impatient: Service) -> None:
+    door = Door.of(impatient)
+    head = door.head(HELLO)
+    with door.knock() as raw:
+        send(raw, head[:20])
+        os.kill(impatient.pid, signal.SIGSTOP)
+        time.sleep(4 * IMPATIENT["head_s"])
+        os.kill(impatient.pid, signal.SIGCONT)
+        time.sleep(0.3)
+        send(raw, head[20:])
+        assert answer(raw) == (200, "")
 
 
 # ---- who doesn't listen
