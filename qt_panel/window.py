@@ -60,7 +60,7 @@ class Window(QMainWindow):
         self.jobs = JobList()
         self.backend = BackendStatus()
         self.diagnoses = Diagnoses(session.home, self._own_prompts, self)
-        self.diagnoses.said.connect(lambda words: self.statusBar().showMessage(words, 8000))
+        self.diagnoses.said.connect(self._say)
         self.question: ClosingQuestion | None = None
         """What is asked before closing while a picture is being made."""
         self._save_soon = QTimer(self, singleShot=True, interval=_SAVE_AFTER_MS)
@@ -287,6 +287,9 @@ class Window(QMainWindow):
         if picture is not None:
             QGuiApplication.clipboard().setImage(pictures.to_qimage(pictures.displayed(picture[0])))
             self.statusBar().showMessage("Copied to the clipboard", 4000)
+
+    def _say(self, words: str) -> None:
+        self.statusBar().showMessage(words, 8000)
 
     def _own_prompts(self) -> list[str]:
         form = self.form_panel.form
