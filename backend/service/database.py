@@ -347,6 +347,10 @@ class Database:
             " WHERE jobs.number = ordered.number",
             (priority,),
         )
+        for row in self._db.execute(
+            "SELECT id FROM jobs WHERE state = 'queued' AND NOT transient AND priority = ?", (priority,)
+        ).fetchall():
+            self._record(row["id"])
         return self.job(job.id).place - 0.5
 
     def _record(self, job_id: str) -> None:

@@ -126,6 +126,10 @@ def test_places_do_not_run_out(database):
     for number in range(200):  # a double halves some fifty times
         database.move(IDS[number % 2], Move(before=IDS[2]))
         assert database.job(IDS[number % 2]).place < database.job(IDS[2]).place
+    changes = database.changes(0, limit=10_000)  # whoever follows them knows every place that was given anew
+    known = {change.job.id: change.job.revision for change in changes}
+    assert known == {job_id: database.job(job_id).revision for job_id in IDS[:3]}
+    assert known[IDS[2]] > 3
     assert queue_order(database) == [0, 1, 2]
 
 
