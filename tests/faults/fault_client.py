@@ -108,6 +108,7 @@ def main() -> int:
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=3)
+    parser.add_argument("--rest-s", type=float, default=0.0, help="between one thing and the next")
     parser.add_argument("--submit-only", action="store_true", help="and wait for nothing")
     parser.add_argument("--faulty", type=float, default=0.0, help="share of the jobs that the worker breaks on")
     parser.add_argument("--jobs", type=int, help="submit so many and leave; otherwise go on until told")
@@ -128,6 +129,7 @@ def main() -> int:
                 while not (enough.exists() if options.jobs is None else done >= options.jobs):
                     work(connection, ledger, random_, options)
                     done += 1
+                    time.sleep(options.rest_s)
         except (BackendError, JobError) as error:
             print(f"{type(error).__name__}: {error}", flush=True)
             owed = Ledger(options.ledger).unconfirmed()

@@ -1,6 +1,7 @@
 """A script that paints small pictures with the embedded model, one after the other, each with another prompt."""
 
 import itertools
+import time
 
 import fault_notes
 from underpaint.protocol.client import ensure_running, run
@@ -16,3 +17,4 @@ with ensure_running() as connection:
         size = Extent(width=64 + 8 * (number % 3), height=64)
         request = GenerateRequest(prompt=f"picture {number}", size=size, steps=4, seed=number)
         connection.download(run(connection, request).result.image)
+        time.sleep(1.0)
