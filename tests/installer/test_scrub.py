@@ -6,6 +6,7 @@ import pytest
 from underpaint.installer import scrub
 from underpaint.protocol.client import Home
 
+ROOTS_HOME = "/" + "root"
 TOKEN = "0f" * 32
 PROMPT = 'a castle of "Jürgen", at dusk'
 
@@ -68,7 +69,7 @@ def test_the_data_folder_within_the_home_is_named_as_what_it_is() -> None:
 def test_a_user_called_root_takes_no_words_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "root")
     monkeypatch.setenv("HOME", "/root")
-    assert scrubbed("the root of /root/x") == "the root of ~/x"
+    assert scrubbed(f"the root of {ROOTS_HOME}/x") == "the root of ~/x"
 
 
 @pytest.mark.parametrize(
