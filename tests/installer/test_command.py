@@ -73,6 +73,8 @@ def test_ctrl_c_leaves_everything_as_it_was(tmp_path: Path, home: Home, index: I
     program = [sys.executable, "-c", SCRIPT, str(listed), "slow_brushes"]
     terminal, its_end = pty.openpty()
     environment = {**os.environ, "PIP_INDEX_URL": index.options[-1], "PIP_TRUSTED_HOST": index.options[2]}
+    # What runs in the background of a shell ignores Ctrl-C, and so does what it starts, unless it is told otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         [*program, "install", "--yes"], stdin=its_end, stdout=its_end, stderr=its_end, env=environment
     )
