@@ -103,7 +103,7 @@ def test_the_interface_stays_as_alive_as_under_cycles(scene: Window, capsys: pyt
 
 
 def test_escape_cancels(scene: Window, service: Callable[[], Connection]) -> None:
-    scene.call("scene.underpaint.steps = 1000")
+    scene.call("scene.underpaint.steps = 900")  # of a thousand UniPC makes no numbers, and is refused
     scene.press("F12")
     scene.wait("len(bpy.context.window_manager.windows) == 2")
     while newest_state(service) is not JobState.RUNNING:
