@@ -11,6 +11,7 @@ PHASES = {
     Phase.UPLOAD: "Sending the passes",
     Phase.QUEUE: "Waiting for the backend",
     Phase.LOAD: "Loading the models",
+    Phase.FETCH: "Downloading",
     Phase.CONDITIONING: "Making the control maps",
     Phase.ENCODE: "Reading the prompt",
     Phase.STEP: "Painting",

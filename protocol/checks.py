@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 
 from . import arrays
@@ -19,7 +20,17 @@ from .options import (
     PoseOptions,
     SegmentationOptions,
 )
-from .request import Control, ControlKind, GenerateRequest, PlanRequest, Request, Start
+from .request import (
+    Control,
+    ControlKind,
+    DownloadRequest,
+    GenerateRequest,
+    ImagePrompt,
+    PlanRequest,
+    Request,
+    SecondPass,
+    Start,
+)
 from .sources import (
     DepthPass,
     Detector,
@@ -43,6 +54,15 @@ MAX_CONTROLS = 16
 MAX_SEED = 2**63 - 1
 MAX_PICTURES = 256  # of one job
 MAX_BATCH = 64
+MAX_FACTOR = 8  # of a second pass
+MIN_TILE = 128
+MAX_LORAS = 32
+MAX_LORA_WEIGHT = 100.0
+MAX_EMBEDDINGS = 64
+MAX_IMAGE_PROMPTS = 8
+MAX_IMAGE_PROMPT_SCALE = 10.0
+MAX_CLIP_SKIP = 11  # of the smallest CLIP's twelve layers
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 MAX_CURVE_POINTS = 256
 MAX_CURVE_FACTOR = 100.0
 MAX_MASK_BLUR_PX = 1024
@@ -139,6 +159,9 @@ def check(request: Request) -> None:
     """Raise InvalidRequest or InvalidSize for a request that no worker could fulfil."""
     if isinstance(request, PlanRequest):
         request = request.picture
+    if isinstance(request, DownloadRequest):
+        _check_download(request)
+        return
     check_size(request.size)
     _require(len(request.controls) <= MAX_CONTROLS, f"{len(request.controls)} controls, at most {MAX_CONTROLS} work")
     if isinstance(request, GenerateRequest):
@@ -162,10 +185,14 @@ def references(request: Request) -> Iterator[ArrayRef]:
     """The arrays that a request speaks of."""
     if isinstance(request, PlanRequest):
         request = request.picture
+    if isinstance(request, DownloadRequest):
+        return
     for control in request.controls:
         yield from _references(control.source)
-    if isinstance(request, GenerateRequest) and request.start is not None:
-        yield from _references(request.start)
+    if isinstance(request, GenerateRequest):
+        for holder in (request.start, *request.image_prompts):
+            if holder is not None:
+                yield from _references(holder)
 
 
 def nearest_size(extent: Extent) -> Extent:
@@ -177,7 +204,7 @@ def nearest_size(extent: Extent) -> Extent:
     return Extent(width=nearest(extent.width), height=nearest(extent.height))
 
 
-def _references(holder: Source | Start) -> Iterator[ArrayRef]:
+def _references(holder: Source | Start | ImagePrompt) -> Iterator[ArrayRef]:
     for entry in dataclasses.fields(holder):
         value = getattr(holder, entry.name)
         if isinstance(value, ArrayRef):
@@ -199,6 +226,9 @@ def _check_sampling(request: GenerateRequest) -> None:
         _check_camera(request.camera, "camera")
     if request.start is not None:
         _check_start(request.start, request.steps)
+    if request.second_pass is not None:
+        _check_second_pass(request.second_pass, request)
+    _check_extras(request)
 
 
 def _check_start(start: Start, steps: int) -> None:
@@ -215,6 +245,58 @@ def _check_start(start: Start, steps: int) -> None:
     if start.mask is not None:
         _check_ref(start.mask, DType.UINT8, 2, "start")
         _require(start.image.shape[:2] == start.mask.shape, "start: image and mask differ in size")
+
+
+def _check_second_pass(second: SecondPass, request: GenerateRequest) -> None:
+    _check_within("second_pass: factor", second.factor, 1, MAX_FACTOR)
+    _check_within("second_pass: strength", second.strength, 0, 1)
+    steps = request.steps if second.steps is None else second.steps
+    _check_within("second_pass: steps", steps, 1, MAX_STEPS)
+    _require(
+        int(steps * second.strength) > 0,
+        f"second_pass: a strength of {second.strength:g} leaves none of {steps} steps to do. Raise it, or take more",
+    )
+    _check_within("second_pass: tile_scale", second.tile_scale, 0, _LARGEST_SCALE)
+    if second.tile_px is not None:
+        _check_within("second_pass: tile_px", second.tile_px, MIN_TILE, MAX_SIDE)
+        _check_within("second_pass: overlap_px", second.overlap_px, 0, second.tile_px // 2)
+
+
+def _check_extras(request: GenerateRequest) -> None:
+    """What is asked for beyond prompt, controls and steps."""
+    for what, entries, most in (
+        ("LoRAs", request.loras, MAX_LORAS),
+        ("embeddings", request.embeddings, MAX_EMBEDDINGS),
+        ("image prompts", request.image_prompts, MAX_IMAGE_PROMPTS),
+    ):
+        _require(len(entries) <= most, f"{len(entries)} {what}, at most {most} work")
+    for number, lora in enumerate(request.loras):
+        _require(bool(lora.lora), f"LoRA {number + 1} has no file. Choose one, or remove it")
+        for weight in (lora.weight, lora.text_weight):
+            _check_within(
+                f"LoRA {number + 1}: weight", 0.0 if weight is None else weight, -MAX_LORA_WEIGHT, MAX_LORA_WEIGHT
+            )
+    for number, embedding in enumerate(request.embeddings):
+        _require(bool(embedding.embedding), f"embedding {number + 1} has no file. Choose one, or remove it")
+    for number, prompt in enumerate(request.image_prompts):
+        where = f"image prompt {number + 1}"
+        _require(bool(prompt.adapter), f"{where} has no IP-Adapter. Choose one, or remove it")
+        _check_ref(prompt.image, DType.UINT8, 3, where)
+        _check_within(f"{where}: scale", prompt.scale, 0, MAX_IMAGE_PROMPT_SCALE)
+        _require(
+            0 <= prompt.start < prompt.end <= 1,
+            f"{where}: it works from {prompt.start} to {prompt.end}; expected 0 <= start < end <= 1",
+        )
+    _check_within("clip_skip", request.clip_skip, 0, MAX_CLIP_SKIP)
+
+
+def _check_download(request: DownloadRequest) -> None:
+    _require(
+        HUB_ID.fullmatch(request.reference) is not None,
+        f'{request.reference[:80]!r} is no hub id; those have an owner and a name, such as "owner/name"',
+    )
+    parts = request.file.replace("\\", "/").split("/")
+    _require(".." not in parts and not request.file.startswith("/"), "the file lies outside the repository")
 
 
 def _check_camera(camera: Camera, where: str) -> None:

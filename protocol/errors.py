@@ -13,7 +13,8 @@
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
     |     InstallFailed, InstallImpossible, InstallOffline, InstallNeedsSpace, UninstallFailed
     |- ModelError          a checkpoint, ControlNet or detector can't be used
-    |  |- ModelMissing, ModelBroken, ModelMismatch, ControlNetNotChosen, DetectorMissing
+    |  |- ModelMissing, ModelBroken, ModelPickled, ModelMismatch, AdapterMismatch, ControlNetNotChosen,
+    |     DetectorMissing, ModelGated, DownloadFailed
     |- JobError            the job ended otherwise than in success
        |- JobUnknown, JobConflict, JobNotQueued, JobCancelled, JobInterrupted, OutOfMemory,
           DoesNotFit, DiskFull, QueueLocked, BlobMissing, WorkerFailed
@@ -314,10 +315,26 @@ class ModelBroken(ModelError):
     sentence = 'The model "{model}" can\'t be loaded: {reason}.'
 
 
+class ModelPickled(ModelBroken):
+    code = "model_pickled"
+    sentence = (
+        'The model "{model}" is a pickle ({file}), which may run any program when it is opened, so only safetensors '
+        'are read. Convert it once with: underpaint convert "{path}".'
+    )
+
+
 class ModelMismatch(ModelError):
     code = "model_mismatch"
     sentence = (
         'The ControlNet "{controlnet}" is made for {controlnet_family}, the checkpoint "{checkpoint}" is {family}.'
+    )
+
+
+class AdapterMismatch(ModelError):
+    code = "adapter_mismatch"
+    sentence = (
+        'The {kind} "{adapter}" is made for {adapter_family}, the checkpoint "{checkpoint}" is {family}. '
+        "Choose one that goes with the checkpoint, or remove it."
     )
 
 
@@ -332,6 +349,19 @@ class ControlNetNotChosen(ModelError):
 class DetectorMissing(ModelError):
     code = "detector_missing"
     sentence = "The {detector} detector has no weights on this computer: {reason}."
+
+
+class ModelGated(ModelError):
+    code = "model_gated"
+    sentence = (
+        'The model "{model}" is only given to those who accept its terms. Open {url}, accept them, then log in on this '
+        'computer with "hf auth login", or set HF_TOKEN, and try again.'
+    )
+
+
+class DownloadFailed(ModelError):
+    code = "download_failed"
+    sentence = 'The download of "{model}" did not end well: {reason}. What was fetched is kept: try again to go on.'
 
 
 class JobError(UnderpaintError):

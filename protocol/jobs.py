@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from .arrays import ArrayRef
 from .errors import ErrorInfo
+from .models import UsedModel
 from .request import Request
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -41,6 +42,7 @@ class Phase(StrEnum):
     UPLOAD = "upload"
     QUEUE = "queue"
     LOAD = "load"  # models from disk
+    FETCH = "fetch"  # models from the hub
     CONDITIONING = "conditioning"  # physical arrays to control images
     ENCODE = "encode"  # prompts
     STEP = "step"  # one denoising step
@@ -69,6 +71,7 @@ class JobResult:
     plan: str  # where the model ran and how, in words
     notes: tuple[str, ...] = ()  # what the user should know: that memory ran out and what was done about it
     versions: dict[str, str]  # of torch, diffusers, ...
+    models: tuple[UsedModel, ...] = ()  # everything that was loaded from a file, by what it is
 
     @property
     def image(self) -> ArrayRef | None:

@@ -115,6 +115,57 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecondPass:
+    """Paint small first, then once more over the enlarged picture, as a whole or in tiles."""
+
+    factor: float = 2.0  # the first pass has the picture's size by this, rounded to multiples of 8
+    strength: float = 0.5  # of the second pass, see Start
+    steps: int | None = None  # of the second pass before `strength` shortens them; None takes the request's
+    tile_px: int | None = None  # side of the tiles of the second pass; None paints the whole at once
+    overlap_px: int = 64  # of neighbouring tiles
+    tile_controlnet: str = ""  # a tile ControlNet that keeps the second pass to the first; empty goes without
+    tile_scale: float = 1.0  # its conditioning_scale
+
+
+class Seamless(StrEnum):
+    """Which edges of the picture continue at the opposite ones."""
+
+    OFF = "off"
+    X = "x"
+    Y = "y"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A LoRA and how much it counts."""
+
+    lora: str  # file, folder or hub id
+    weight: float = 1.0  # negative ones turn it round
+    text_weight: float | None = None  # of its part for the text encoders; None takes `weight`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """A textual inversion, called up by its token in a prompt."""
+
+    embedding: str  # file or hub id
+    token: str = ""  # empty takes the file's own, or else its name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePrompt:
+    """A picture as a prompt, through an IP-Adapter: its style and what it shows."""
+
+    adapter: str  # file, folder or hub id
+    image: ArrayRef  # (height, width, 3) uint8 sRGB
+    scale: float = 0.6  # 0 is without, 1 listens to it as much as to the text
+    start: float = 0.0  # fraction of the steps at which it sets in
+    end: float = 1.0  # fraction of the steps at which it stops
+    image_encoder: str = ""  # folder or hub id; empty takes the one that lies beside the adapter
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """A further picture of the same job: what differs from the request's own."""
 
@@ -143,6 +194,15 @@ class GenerateRequest:
     variants: tuple[Variant, ...] = ()  # further pictures, after that of `prompt` and `seed`
     batch_size: int = 1  # pictures painted at once: quicker on large cards; one by one they are the same to the bit
     start: Start | None = None
+    second_pass: SecondPass | None = None  # None paints at the full size at once
+    loras: tuple[Lora, ...] = ()  # besides those that the prompt names
+    embeddings: tuple[Embedding, ...] = ()  # besides those in the models folders, which their names call up
+    image_prompts: tuple[ImagePrompt, ...] = ()
+    vae: str = ""  # file, folder or hub id; empty takes the checkpoint's own
+    clip_skip: int = 0  # how many of the last layers of CLIP are left out; other programs count one more
+    plain_prompt: bool = False  # take brackets in prompts as they are written, and not as weights and LoRAs
+    seamless: Seamless = Seamless.OFF
+    safety_checker: str = ""  # folder or hub id of the one that blackens what it objects to; empty goes without
     precision: Precision = Precision.AUTO
     memory_budget_gb: float | None = None  # of the device (GiB); None takes what is free
     camera: Camera | None = None  # whose view the picture is; what projecting it back needs
@@ -171,4 +231,13 @@ class PlanRequest:
     picture: GenerateRequest
 
 
-Request = GenerateRequest | ControlMapsRequest | PlanRequest
+@dataclass(frozen=True, kw_only=True)
+class DownloadRequest:
+    """Fetch a model from the hub; the submission is the user's word for it. Its folder is `JobResult.checkpoint`."""
+
+    reference: str  # hub id, "owner/name"
+    file: str = ""  # one file of the repository; empty takes what its kind of model needs
+    revision: str = ""  # a branch, tag or commit; empty is the main branch
+
+
+Request = GenerateRequest | ControlMapsRequest | PlanRequest | DownloadRequest

@@ -5,8 +5,18 @@ from dataclasses import dataclass
 from .errors import VersionMismatch
 
 PROTOCOL_MAJOR = 3  # raised when an older peer would misunderstand
-PROTOCOL_MINOR = 1  # raised when something is added that an older peer may ignore
-CAPABILITIES = ("collected", "looks", "moves", "plans", "queue", "starts", "variants")
+PROTOCOL_MINOR = 2  # raised when something is added that an older peer may ignore
+CAPABILITIES = (
+    "collected",
+    "downloads",
+    "looks",
+    "models",
+    "moves",
+    "plans",
+    "queue",
+    "starts",
+    "variants",
+)
 """What this version can do, by name: for peers of the same major version that want to know before they ask."""
 
 

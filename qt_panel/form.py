@@ -12,6 +12,7 @@ from ..protocol.request import (
     Control,
     ControlKind,
     ControlMapsRequest,
+    DownloadRequest,
     GenerateRequest,
     PlanRequest,
     Precision,
@@ -158,8 +159,10 @@ def plan_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> PlanRequ
     return PlanRequest(picture=generate_request(form, upload))
 
 
-def pictured(request: Request) -> GenerateRequest | ControlMapsRequest:
-    """The request, or the one whose plan it asks for."""
+def pictured(request: Request) -> GenerateRequest | ControlMapsRequest | None:
+    """The request, or the one whose plan it asks for; None for one that is about no picture."""
+    if isinstance(request, DownloadRequest):
+        return None
     return request.picture if isinstance(request, PlanRequest) else request
 
 
@@ -168,46 +171,50 @@ def restored(form: Form, request: Request, shown: Sequence[ArrayRef | None] = ()
 
     So does the memory budget: it belongs to the device at hand, and not to the picture.
     """
-    request = pictured(request)
+    asked = pictured(request)
+    if asked is None:
+        return form
     changed = dataclasses.replace(
         form,
-        checkpoint=request.checkpoint,
-        allow_download=request.allow_download,
-        size=request.size,
-        controls=reused_controls(request, shown, origin=origin),
+        checkpoint=asked.checkpoint,
+        allow_download=asked.allow_download,
+        size=asked.size,
+        controls=reused_controls(asked, shown, origin=origin),
     )
-    if isinstance(request, ControlMapsRequest):
+    if isinstance(asked, ControlMapsRequest):
         return changed
-    own = request.pictures[0]
-    following = _seeds_on(own.prompt, own.negative_prompt, own.seed, len(request.variants))
+    own = asked.pictures[0]
+    following = _seeds_on(own.prompt, own.negative_prompt, own.seed, len(asked.variants))
     in_a_row = 0  # of the further pictures, those that are the first's with the next seeds
-    while in_a_row < len(following) and request.variants[in_a_row] == following[in_a_row]:
+    while in_a_row < len(following) and asked.variants[in_a_row] == following[in_a_row]:
         in_a_row += 1
     return dataclasses.replace(
         changed,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        steps=request.steps,
-        guidance_scale=request.guidance_scale,
-        scheduler=request.scheduler,
-        sigmas=request.sigmas,
-        seed=request.seed,
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        steps=asked.steps,
+        guidance_scale=asked.guidance_scale,
+        scheduler=asked.scheduler,
+        sigmas=asked.sigmas,
+        seed=asked.seed,
         random_seed=False,
         pictures=1 + in_a_row,
-        variants=request.variants[in_a_row:],
-        batch_size=request.batch_size,
-        start=restored_start(request.start, form.start),
-        precision=request.precision,
-        camera=request.camera,
+        variants=asked.variants[in_a_row:],
+        batch_size=asked.batch_size,
+        start=restored_start(asked.start, form.start),
+        precision=asked.precision,
+        camera=asked.camera,
     )
 
 
 def with_passes(form: Form, request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> Form:
     """The form with the controls, size and camera of a Blender render, and everything else as it was."""
-    request = pictured(request)
-    camera = request.camera if isinstance(request, GenerateRequest) else None
-    controls = reused_controls(request, shown, origin=origin)
-    return dataclasses.replace(form, size=request.size, controls=controls, camera=camera)
+    asked = pictured(request)
+    if asked is None:
+        return form
+    camera = asked.camera if isinstance(asked, GenerateRequest) else None
+    controls = reused_controls(asked, shown, origin=origin)
+    return dataclasses.replace(form, size=asked.size, controls=controls, camera=camera)
 
 
 def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> tuple[ControlForm, ...]:
@@ -215,14 +222,16 @@ def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, 
 
     `shown` holds a picture of each for its thumbnail, as far as there is one.
     """
-    request = pictured(request)
-    pictures = (*shown, *(None for _ in request.controls))
+    asked = pictured(request)
+    if asked is None:
+        return ()
+    pictures = (*shown, *(None for _ in asked.controls))
     return tuple(
         ControlForm(
             kind=control.kind,
             image=Reused(
                 source=control.source,
-                size=request.size,
+                size=asked.size,
                 shown=picture or _own_picture(control.source),
                 origin=origin,
             ),
@@ -234,7 +243,7 @@ def reused_controls(request: Request, shown: Sequence[ArrayRef | None] = (), *, 
             curve=control.curve,
             guess_mode=control.guess_mode,
         )
-        for control, picture in zip(request.controls, pictures, strict=False)
+        for control, picture in zip(asked.controls, pictures, strict=False)
     )
 
 

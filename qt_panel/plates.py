@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..protocol.arrays import ArrayRef
 from ..protocol.events import WorkerChanged
 from ..protocol.jobs import Job, JobState
-from ..protocol.request import ControlMapsRequest, GenerateRequest, PlanRequest, Variant
+from ..protocol.request import ControlMapsRequest, DownloadRequest, GenerateRequest, PlanRequest, Variant
 from . import words
 from .form import pictured
 from .job_table import JobTable, unended
@@ -33,7 +33,7 @@ class Plate:
 def plates(job: Job) -> tuple[Plate, ...]:
     """The results first, then the control maps in the order of the controls."""
     request, result = job.request, job.result
-    if result is None or isinstance(request, PlanRequest):
+    if result is None or isinstance(request, PlanRequest | DownloadRequest):
         return ()
     found: list[Plate] = []
     if isinstance(request, GenerateRequest):
@@ -50,6 +50,8 @@ def plates(job: Job) -> tuple[Plate, ...]:
 def expects_several(job: Job) -> bool:
     """Whether a job that is not over will have more than one plate."""
     request = pictured(job.request)
+    if request is None:
+        return False
     several = bool(request.controls) or (isinstance(request, GenerateRequest) and bool(request.variants))
     return several and not job.state.ended
 
@@ -91,6 +93,8 @@ def no_picture_words(job: Job, worker: WorkerChanged | None) -> tuple[str, str]:
             return STARTING
         case JobState.SUCCEEDED if isinstance(job.request, PlanRequest):
             return "Memory check", "\n".join(words.how(job))
+        case JobState.SUCCEEDED if isinstance(job.request, DownloadRequest):
+            return "Downloaded", "The model is on this computer now."
         case JobState.SUCCEEDED:
             return "Fetching…", ""
         case JobState.CANCELLED:

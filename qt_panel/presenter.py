@@ -211,7 +211,8 @@ class Presenter(QObject):
             return image, image.size()
         if self._preview is not None and self._preview[0] == self.looked_at:
             form, job = self._forms.get(self.looked_at), self.job()
-            size = pictured(job.request).size if job is not None else form.size if form is not None else None
+            asked = form if job is None else pictured(job.request)
+            size = None if asked is None else asked.size
             if size is not None:
                 return self._preview[1], QSize(size.width, size.height)
         return None

@@ -179,7 +179,8 @@ class _Caller(QObject):
         while not self._stopping.is_set():
             page = self._open().jobs(before=before)
             for job in page.jobs:
-                usable = job.state is JobState.SUCCEEDED and bool(forms.pictured(job.request).controls)
+                picture = forms.pictured(job.request)
+                usable = job.state is JobState.SUCCEEDED and picture is not None and bool(picture.controls)
                 if usable and job.client in RENDER_CLIENTS:
                     return job
             if page.next_before is None:

@@ -227,7 +227,7 @@ class Window(QMainWindow):
         shown = job.result.control_maps if job.result is not None else ()
         origin = f"{words.client(job)} render"
         self.form_panel.fill(forms.with_passes(self.form_panel.form, job.request, shown, origin=origin))
-        count = len(forms.pictured(job.request).controls)
+        count = len(self.form_panel.form.controls)
         self.statusBar().showMessage(f"{count} controls from the last render; nothing was sent again", 6000)
 
     def _ask_settings_picture(self) -> None:

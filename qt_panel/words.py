@@ -5,6 +5,7 @@ from ..protocol.jobs import Job, JobState, Phase, Priority
 from ..protocol.request import (
     ControlKind,
     ControlMapsRequest,
+    DownloadRequest,
     GenerateRequest,
     PlanRequest,
     Precision,
@@ -124,6 +125,7 @@ _PHASES = {
     Phase.UPLOAD: "Sending the images",
     Phase.QUEUE: "Waiting in the queue",
     Phase.LOAD: "Loading the models",
+    Phase.FETCH: "Downloading",
     Phase.CONDITIONING: "Making the control maps",
     Phase.ENCODE: "Reading the prompt",
     Phase.STEP: "Painting",
@@ -161,6 +163,8 @@ def title(job: Job) -> str:
         return f"Control maps: {kinds}"
     if isinstance(job.request, PlanRequest):
         return f"Memory check: {one_line(job.request.picture.prompt)}"
+    if isinstance(job.request, DownloadRequest):
+        return f"Download: {'/'.join(filter(None, (job.request.reference, job.request.file)))}"
     return one_line(job.request.prompt)
 
 
@@ -192,6 +196,8 @@ def summary(row: JobRow, now: float) -> str:
 def details(job: Job, shown: Variant | None = None) -> str:
     """What made the pictures, in one line; of several, what made the one that is `shown`."""
     request = pictured(job.request)
+    if request is None:
+        return title(job)
     parts = [f"{request.size.width} × {request.size.height}"]
     if isinstance(request, GenerateRequest):
         parts += [f"{request.steps} steps", SCHEDULERS[request.scheduler]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "protocol.md"
-MODULES = ("version", "jobs", "events", "request", "sources", "options", "geometry", "arrays", "errors")
+MODULES = ("version", "jobs", "events", "request", "models", "sources", "options", "geometry", "arrays", "errors")
 BEGIN, END = "<!-- types: written by tools/protocol_types.py -->", "<!-- end of the types -->"
 
 

@@ -4,17 +4,10 @@ Adding a family is a row here and its rows in `conditioning.table`; see docs/add
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from ...protocol.models import FamilyId
 
 Vector3 = tuple[float, float, float]
-
-
-class FamilyId(StrEnum):
-    """What a checkpoint is built like, and so what its ControlNets were trained on."""
-
-    SD15 = "sd15"
-    SD2 = "sd2"
-    SDXL = "sdxl"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import assert_never
 
 from ...protocol.checks import check
-from ...protocol.errors import DoesNotFit, OutOfMemory
+from ...protocol.errors import DoesNotFit, InvalidRequest, OutOfMemory
 from ...protocol.jobs import JobResult, Phase, Timing
-from ...protocol.request import ControlMapsRequest, GenerateRequest, PlanRequest, Request
+from ...protocol.request import ControlMapsRequest, DownloadRequest, GenerateRequest, PlanRequest, Request
 from .conditioning import ControlMap
 from .failures import is_out_of_memory
 from .inspecting import Inspected, inspect
@@ -74,6 +74,8 @@ class JobRunner:
                 return self._maps.run(job_id, request, on_progress=on_progress, cancelled=cancelled)
             case PlanRequest():
                 return answer(request, models=self._models, planned=self.planned, cancelled=cancelled)
+            case DownloadRequest():
+                raise InvalidRequest(reason="downloads are not served yet")
             case _:
                 assert_never(request)
 

@@ -14,13 +14,13 @@ from ...protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ...protocol.errors import JobCancelled
 from ...protocol.events import Progress
 from ...protocol.jobs import JobResult, Phase, Timing
+from ...protocol.models import FamilyId
 from ...protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest
 from ...protocol.sources import DepthPass
 from ..blobstore import BlobStore
 from .conditioning import ControlMap, control_map
 from .conditioning.detectors import Detectors
 from .conditioning.found import FoundLines
-from .families import FamilyId
 from .models import embedded, references
 from .models.choice import traits
 from .models.inspection import NetTraits, inspect_family
