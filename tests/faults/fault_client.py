@@ -1,7 +1,9 @@
 """A client that submits, waits, cancels and looks, and writes down what it was promised. To be killed at any point.
 
 Every job is noted before it is submitted and once the service has it. Started again with the same ledger, it
-submits what was noted and not confirmed under the same id: that must be one job, however often it is done.
+submits what was noted and not confirmed under the same id: that must be one job, however often it is done. Nor does
+it forget what it waits for when the service or itself is killed: it waits on, and so the queue grows no longer than
+people make it.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from underpaint.protocol.client import Connection, ensure_running
-from underpaint.protocol.errors import BackendError, JobError, UnderpaintError
+from underpaint.protocol.errors import BackendError, BlobMissing, JobError, JobUnknown, UnderpaintError
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.jobs import JobState
 from underpaint.protocol.request import GenerateRequest
@@ -42,6 +44,11 @@ class Ledger:
     def unconfirmed(self) -> list[dict[str, Any]]:
         confirmed = {note["accepted"] for note in self.notes if "accepted" in note}
         return [note for note in self.notes if "intent" in note and note["intent"] not in confirmed]
+
+    def awaited(self) -> tuple[str, int] | None:
+        """The id and the seed of the job that was waited for last, if nobody saw its end."""
+        waits = [note for note in self.notes if "waits" in note or "saw" in note]
+        return (waits[-1]["waits"], waits[-1]["seed"]) if waits and "waits" in waits[-1] else None
 
 
 def request(seed: int, prompt: str) -> GenerateRequest:
@@ -77,7 +84,8 @@ def work(connection: Connection, ledger: Ledger, random_: random.Random, options
     if what < 0.1:
         connection.cancel(job_id)
     elif what < 0.7:
-        follow(connection, ledger, job_id, seed)
+        ledger.note(waits=job_id, seed=seed)
+        see_the_end(connection, ledger, job_id, seed)
     elif what < 0.8:
         connection.jobs(limit=50)
     elif what < 0.9:
@@ -85,6 +93,15 @@ def work(connection: Connection, ledger: Ledger, random_: random.Random, options
         ref = connection.upload(array)
         if not np.array_equal(connection.download(ref), array):
             ledger.note(wrong=ref.sha256)
+
+
+def see_the_end(connection: Connection, ledger: Ledger, job_id: str, seed: int) -> None:
+    """Wait for a job; one that is not known any more, or whose picture is gone, is for the audit to count."""
+    try:
+        follow(connection, ledger, job_id, seed)
+    except (JobUnknown, BlobMissing) as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+    ledger.note(saw=job_id)
 
 
 def follow(connection: Connection, ledger: Ledger, job_id: str, seed: int) -> None:
@@ -117,22 +134,26 @@ def main() -> int:
     # Another life, another sequence; the same lives in the same order.
     random_ = random.Random(f"{options.seed} {sum('life' in note for note in ledger.notes)}")
     ledger.note(life=True)
-    owed = ledger.unconfirmed()
+    owed, awaited = ledger.unconfirmed(), ledger.awaited()
     done = 0
     enough = options.ledger.parent / "enough"
-    while owed or not (enough.exists() if options.jobs is None else done >= options.jobs):
+    while owed or awaited or not (enough.exists() if options.jobs is None else done >= options.jobs):
         try:
             with ensure_running() as connection:
                 while owed:
                     submit(connection, ledger, owed[0]["intent"], owed[0]["seed"], owed[0]["prompt"])
                     del owed[0]
+                if awaited is not None:
+                    see_the_end(connection, ledger, *awaited)
+                    awaited = None
                 while not (enough.exists() if options.jobs is None else done >= options.jobs):
                     work(connection, ledger, random_, options)
                     done += 1
                     time.sleep(options.rest_s)
         except (BackendError, JobError) as error:
             print(f"{type(error).__name__}: {error}", flush=True)
-            owed = Ledger(options.ledger).unconfirmed()
+            written = Ledger(options.ledger)
+            owed, awaited = written.unconfirmed(), written.awaited()
             time.sleep(0.05)
         except UnderpaintError as error:
             print(f"refused: {error!r}", file=sys.stderr)

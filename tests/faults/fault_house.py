@@ -17,6 +17,7 @@ from underpaint.protocol.errors import UnderpaintError
 HERE = Path(__file__).resolve().parent
 FAKE_WORKER = HERE.parent / "backend" / "fake_worker.py"
 PATIENCE_S = 60.0
+END_S = 600.0  # in which clients come to their end as long as the queue moves, beside other suites
 SERVICE, WORKER, CLIENT = "service", "worker", "client"
 SEED = int(os.environ.get("UNDERPAINT_FAULT_SEED", "1"))
 
@@ -117,18 +118,34 @@ class House:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def clients_end(self, patience_s: float = PATIENCE_S) -> None:
-        """Have the clients finish what they have begun, and leave."""
+    def clients_end(self) -> None:
+        """Have the clients finish what they have begun, and leave.
+
+        Those who wait for a picture wait for all that are before it in the queue, however long that is by now. So
+        it isn't the time that they take that tells that one is stuck, but that nothing moves any more.
+        """
         (self.folder / "enough").touch()
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + END_S
+        moved_at, was = time.monotonic(), self._progress()
+        while staying := [name for name, process in self.clients.items() if process.poll() is None]:
+            now, is_ = time.monotonic(), self._progress()
+            if is_ != was:
+                moved_at, was = now, is_
+            if now > deadline or now - moved_at > PATIENCE_S:
+                for name in staying:
+                    self.kill_client(name)
+                said = "; ".join(f"{name}: {self.said(name)}" for name in staying)
+                raise AssertionError(f"{staying} did not come to their end, {now - moved_at:.0f} s still: {said}")
+            time.sleep(0.1)
         for name, process in self.clients.items():
-            try:
-                code = process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                raise AssertionError(f"{name} did not come to its end: {self.said(name)}") from None
-            assert code == 0, f"{name} left with {code}: {self.said(name)}"
+            assert process.returncode == 0, f"{name} left with {process.returncode}: {self.said(name)}"
+
+    def _progress(self) -> tuple[int, ...]:
+        """What grows while clients and queue get on: the newest revision, and what the ledgers hold."""
+        revision = 0
+        with contextlib.suppress(UnderpaintError), Connection.to(self.home, timeout_s=2.0) as connection:
+            revision = connection.hello().revision
+        return (revision, *(self.ledger(name).stat().st_size for name in self.clients if self.ledger(name).exists()))
 
     def said(self, name: str) -> str:
         """The end of what a client printed."""

@@ -16,7 +16,7 @@ LISTENERS = 24
 def test_a_thousand_jobs_from_four_clients_at_once(house: House, report):
     tally = Tally("a thousand jobs from four clients at once")
     house.start_scripts(4, "--jobs", str(JOBS_EACH), "--at-once", "1", "--submit-only")
-    house.clients_end(patience_s=300)
+    house.clients_end()
     tally = audit(house, tally)
     assert tally.jobs == 4 * JOBS_EACH
     report(tally)

@@ -15,7 +15,7 @@ def test_a_worker_breaks_on_a_third_of_the_jobs(house: House, report):
     house.start_scripts(2, "--faulty", "0.33", "--at-once", "1")
     house.start_client("sound", "--seed", "7", "--at-once", "1")
     time.sleep(FAULTY_S)
-    house.clients_end(patience_s=240)
+    house.clients_end()
     tally = audit(house, tally)
     tally.faults = sum(tally.unfinished.values())
     assert tally.faults > 5

@@ -62,7 +62,7 @@ def test_nothing_grows(houses: dict[str, House], figure) -> None:
         time.sleep(SAMPLE_S)
     jobs = 0
     for name, house in houses.items():
-        house.clients_end(patience_s=120)
+        house.clients_end()
         tally = audit(house, Tally(name), pictures=None) if name == "busy" else None
         if tally is not None:
             assert tally.sound, tally
