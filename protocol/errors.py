@@ -11,6 +11,8 @@
     |     NotEditable, NoPicture
     |- BackendError        no conversation with the backend
     |  |- BackendNotInstalled, BackendNotStarted, BackendUnreachable, TokenRefused, VersionMismatch,
+    |     RemoteUnreachable (a BackendUnreachable), RemoteTokenRefused (a TokenRefused), CertificateRefused,
+    |     RemoteInvalid, NotStoppedFromHere,
     |     InstallFailed, InstallImpossible, InstallOffline, InstallNeedsSpace, UninstallFailed
     |- ModelError          a checkpoint, ControlNet or detector can't be used
     |  |- ModelMissing, ModelBroken, ModelPickled, ModelMismatch, AdapterMismatch, ControlNetNotChosen,
@@ -258,6 +260,43 @@ class BackendUnreachable(BackendError):
 class TokenRefused(BackendError):
     code = "token_refused"
     sentence = "The Underpaint backend refused the token in {path}. It puts the right one there: try again in a moment."
+
+
+class RemoteUnreachable(BackendUnreachable):
+    code = "remote_unreachable"
+    sentence = (
+        "The Underpaint backend at {url} does not answer: {reason}. It is not started from here: look whether "
+        '"underpaint service" runs there. "underpaint remote forget" has this computer paint again.'
+    )
+
+
+class RemoteTokenRefused(TokenRefused):
+    code = "remote_token_refused"
+    sentence = (
+        "The Underpaint backend at {url} refused the token. Bring the one in its data folder's file remote-token here, "
+        'with "underpaint remote use".'
+    )
+
+
+class CertificateRefused(BackendError):
+    code = "certificate_refused"
+    sentence = (
+        "What answers at {url} does not show the certificate that was agreed on ({reason}), so it was told nothing. "
+        'If a new one was made there, bring it here, with "underpaint remote use".'
+    )
+
+
+class RemoteInvalid(BackendError):
+    code = "remote_invalid"
+    sentence = (
+        'The backend on another computer can\'t be used: {reason}. "underpaint remote use" sets it anew, '
+        '"underpaint remote forget" has this computer paint again.'
+    )
+
+
+class NotStoppedFromHere(BackendError):
+    code = "not_stopped_from_here"
+    sentence = "The Underpaint backend at {url} is stopped on its own computer, and not from here."
 
 
 class VersionMismatch(BackendError):

@@ -18,9 +18,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..protocol.checks import MAX_PICTURES, MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE, SIZE_STEP, nearest_size
+from ..protocol.checks import MAX_PICTURES, MAX_SEED, MIN_SIDE, SIZE_STEP, nearest_size
 from ..protocol.errors import InvalidSize
 from ..protocol.geometry import Camera, Extent
+from ..protocol.limits import MAX_SIDE, MAX_STEPS
 from ..protocol.request import Variant
 from . import words
 from .control_list import ControlList

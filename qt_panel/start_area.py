@@ -8,7 +8,8 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..protocol.arrays import ArrayRef
-from ..protocol.checks import MAX_MASK_BLUR_PX, MAX_SIDE
+from ..protocol.checks import MAX_MASK_BLUR_PX
+from ..protocol.limits import MAX_SIDE
 from .fields import Card, FloatField, IntField, PercentField, quiet, tool_button
 from .form import Picture, StartForm
 from .pictures import to_qimage

@@ -11,7 +11,7 @@ from .connection import Connection
 from .endpoint import Endpoint
 from .following import run, succeeded, wait
 from .home import Home, default_home
-from .launcher import backend_python, connect, ensure_running
+from .launcher import backend_python, connect, connect_here, ensure_running
 
 __all__ = [
     "Connection",
@@ -19,6 +19,7 @@ __all__ = [
     "Home",
     "backend_python",
     "connect",
+    "connect_here",
     "default_home",
     "ensure_running",
     "run",

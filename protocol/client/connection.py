@@ -1,7 +1,7 @@
 """One client's conversation with the service, over one kept-alive connection and one for events."""
 
 import http.client
-import socket
+import ssl
 import uuid
 from collections.abc import Generator
 from contextlib import closing
@@ -9,12 +9,20 @@ from types import TracebackType
 
 from .. import arrays, wire
 from ..arrays import AnyArray, ArrayRef, UInt8Array
-from ..errors import BackendUnreachable, BlobMissing, InvalidArray, TokenRefused, UnderpaintError
+from ..errors import (
+    BackendUnreachable,
+    BlobMissing,
+    InvalidArray,
+    NotStoppedFromHere,
+    RemoteTokenRefused,
+    TokenRefused,
+    UnderpaintError,
+)
 from ..events import Event
 from ..jobs import Job, JobPage, JobSubmission, Move, Priority
 from ..request import Request
 from ..version import Hello, check_compatible
-from . import endpoint as endpoints
+from . import finding, transport
 from .endpoint import Endpoint
 from .event_stream import EventStream, error_from
 from .home import Home
@@ -27,8 +35,8 @@ class Connection:
 
     Every call may be sent twice without harm (ids and hashes come from here), so a connection that the
     service has closed in the meantime is opened again once, at the place where `home` says the service
-    is now. All calls raise BackendUnreachable when it doesn't answer, TokenRefused, and the typed error
-    that the service answered.
+    is now. All calls raise BackendUnreachable when it doesn't answer, TokenRefused, CertificateRefused where it is
+    on another computer, and the typed error that the service answered.
     """
 
     def __init__(
@@ -44,8 +52,11 @@ class Connection:
 
     @classmethod
     def to(cls, home: Home, *, timeout_s: float = CALL_TIMEOUT_S) -> "Connection":
-        """A conversation with the service that runs for `home`; BackendUnreachable when none does."""
-        endpoint, token = endpoints.read(home)
+        """A conversation with the service of `home`, on this computer or another.
+
+        Raises BackendUnreachable when none runs, RemoteInvalid.
+        """
+        endpoint, token = finding.find(home)
         return cls(endpoint, token, home=home, timeout_s=timeout_s)
 
     def another(self, *, timeout_s: float = CALL_TIMEOUT_S) -> "Connection":
@@ -158,7 +169,12 @@ class Connection:
         return arrays.decode(data) if data else None
 
     def shutdown(self) -> None:
-        """Ask the service to leave. Jobs stay in the queue for the next one."""
+        """Ask the service to leave. Jobs stay in the queue for the next one.
+
+        Raises NotStoppedFromHere where it is another computer's.
+        """
+        if self.endpoint.remote:
+            raise NotStoppedFromHere(url=self.endpoint.url)
         self._call("POST", "/v1/shutdown")
 
     def events(self, since: int | None = None, *, poll_s: float = 0.05) -> Generator[Event | None, None, None]:
@@ -185,13 +201,13 @@ class Connection:
             status, data = self._exchange(method, path, body)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            if isinstance(error, TimeoutError) or not self._look_again():
-                raise BackendUnreachable(reason=str(error) or type(error).__name__) from error
+            if isinstance(error, TimeoutError | ssl.SSLCertVerificationError) or not self._look_again():
+                raise transport.unreachable(self.endpoint, error) from error
             try:
                 status, data = self._exchange(method, path, body)
             except (OSError, http.client.HTTPException) as again:
                 self.close()
-                raise BackendUnreachable(reason=str(again) or type(again).__name__) from again
+                raise transport.unreachable(self.endpoint, again) from again
         if status < 300:
             return data
         if method == "HEAD" and status == 404:  # an answer to HEAD has no body that could say it
@@ -202,12 +218,10 @@ class Connection:
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         if self._http is None:
-            self._http = http.client.HTTPConnection(self.endpoint.host, self.endpoint.port, timeout=self._timeout_s)
-            self._http.connect()
-            self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._http = transport.open_http(self.endpoint, self._timeout_s)
         try:
             self._http.request(method, path, body=body, headers={"Authorization": f"Bearer {self._token}"})
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             if body is None:
                 raise
             # A service that refuses a body answers without reading all of it; its answer tells why.
@@ -222,13 +236,15 @@ class Connection:
         if self.home is None:
             return True
         try:
-            self.endpoint, self._token = endpoints.read(self.home)
+            self.endpoint, self._token = finding.find(self.home)
         except BackendUnreachable:
             return False
         return True
 
     def _error(self, body: bytes) -> UnderpaintError:
         error = error_from(body)
+        if isinstance(error, TokenRefused) and self.endpoint.remote:
+            return RemoteTokenRefused(url=self.endpoint.url)
         if isinstance(error, TokenRefused) and self.home is not None:
             return TokenRefused(path=self.home.token_file)
         return error

@@ -15,18 +15,34 @@ _RENAME_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """What `service.json` says."""
+    """What `service.json` says; or where the service of another computer is."""
 
     host: str
     port: int
     pid: int  # for a person who looks; whether the service lives is found out by asking it
     software_version: str = ""
+    certificate: str = ""  # PEM; of another computer's, which is spoken to over TLS only
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is another computer's."""
+        return bool(self.certificate)
+
+    @property
+    def authority(self) -> str:
+        """Name and port, as a Host header has them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """For a person."""
+        return f"{'https' if self.remote else 'http'}://{self.authority}"
 
 
 def publish(home: Home, endpoint: Endpoint, token: str) -> None:
     """Write both files, each complete or not at all; the token first, so that an endpoint always has one."""
-    _replace(home.token_file, token)
-    _replace(home.endpoint_file, wire.dumps(endpoint))
+    replace_file(home.token_file, token)
+    replace_file(home.endpoint_file, wire.dumps(endpoint))
 
 
 def withdraw(home: Home, pid: int) -> None:
@@ -52,7 +68,8 @@ def read(home: Home) -> tuple[Endpoint, str]:
     return endpoint, token
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all; the text is ASCII. Raises OSError."""
     # mkstemp creates with 0600 from the first moment; a rename on one file system is atomic.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

@@ -1,8 +1,7 @@
 """The events' own connection: one response that never ends, read without ever blocking for long."""
 
 import json
-import select
-import socket
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any, cast, get_args
@@ -10,6 +9,7 @@ from typing import Any, cast, get_args
 from .. import wire
 from ..errors import BackendUnreachable, ErrorInfo, UnderpaintError
 from ..events import Event
+from . import transport
 from .endpoint import Endpoint
 
 SILENCE_S = 10.0  # the service says Alive every second; this long without a word means that it is gone
@@ -23,25 +23,22 @@ class EventStream:
 
     def __init__(self, endpoint: Endpoint, token: str, since: int | None) -> None:
         """Connect and ask. Raises BackendUnreachable, or what the service answers instead of events."""
+        self._endpoint = endpoint
         self._buffer = bytearray()
         query = "" if since is None else f"?since={since}"
         # HTTP/1.0, so that the body is the lines themselves up to the end, without chunks in between.
-        head = (
-            f"GET /v1/events{query} HTTP/1.0\r\nHost: {endpoint.host}:{endpoint.port}\r\n"
-            f"Authorization: Bearer {token}\r\n\r\n"
-        )
+        head = f"GET /v1/events{query} HTTP/1.0\r\nHost: {endpoint.authority}\r\nAuthorization: Bearer {token}\r\n\r\n"
         try:
-            self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout=_CONNECT_TIMEOUT_S)
+            self._socket = transport.open_socket(endpoint, _CONNECT_TIMEOUT_S)
         except OSError as error:
-            raise BackendUnreachable(reason=str(error)) from error
+            raise transport.unreachable(endpoint, error) from error
         self._heard_at = time.monotonic()
         try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.sendall(head.encode("ascii"))
             self._read_head()
         except OSError as error:
             self.close()
-            raise BackendUnreachable(reason=str(error)) from error
+            raise transport.unreachable(endpoint, error) from error
         except BaseException:
             self.close()
             raise
@@ -68,16 +65,19 @@ class EventStream:
         """Hang up."""
         self._socket.close()
 
+    def _unreachable(self, error: Exception | str) -> UnderpaintError:
+        return transport.unreachable(self._endpoint, error)
+
     def _read_head(self) -> None:
         end = -1
         while end < 0:
             if not self._fill(1.0) and time.monotonic() - self._heard_at > SILENCE_S:
-                raise BackendUnreachable(reason="it accepts connections and says nothing")
+                raise self._unreachable("it accepts connections and says nothing")
             end = self._buffer.find(b"\r\n\r\n")
         status = bytes(self._buffer[:end]).split(b" ", 2)
         del self._buffer[: end + 4]
         if len(status) < 2 or status[0][:5] != b"HTTP/":
-            raise BackendUnreachable(reason="what listens there is not Underpaint")
+            raise self._unreachable("what listens there is not Underpaint")
         if status[1] != b"200":
             raise self._refusal()
 
@@ -92,7 +92,7 @@ class EventStream:
         end = self._buffer.find(b"\n")
         if end < 0:
             if len(self._buffer) > _MAX_LINE_BYTES:
-                raise BackendUnreachable(reason="it sends a line without an end")
+                raise self._unreachable("it sends a line without an end")
             return None
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
@@ -100,18 +100,22 @@ class EventStream:
 
     def _fill(self, wait_s: float) -> bool:
         """Wait for bytes and take them; whether any came."""
+        # The wait is the socket's own and not select's: over TLS there can be bytes without an event to read, and half
+        # a record that is no byte yet.
         try:
-            ready = select.select([self._socket], [], [], wait_s)[0]
-            chunk = self._socket.recv(1 << 16) if ready else None
-        except (OSError, ValueError) as error:  # ValueError: closed by another generator's end
-            raise BackendUnreachable(reason=str(error)) from error
+            self._socket.settimeout(wait_s)
+            chunk = self._socket.recv(1 << 16)
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
+            chunk = None
+        except OSError as error:  # closed by another generator's end, too
+            raise self._unreachable(error) from error
         now = time.monotonic()
         if chunk is None:
             if now - self._heard_at > SILENCE_S:
-                raise BackendUnreachable(reason=f"it has been silent for {SILENCE_S:.0f} s")
+                raise self._unreachable(f"it has been silent for {SILENCE_S:.0f} s")
             return False
         if not chunk:
-            raise BackendUnreachable(reason="it has stopped")
+            raise self._unreachable("it has stopped")
         self._heard_at = now
         self._buffer += chunk
         return True

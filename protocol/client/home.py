@@ -23,6 +23,16 @@ class Home:
         return self.folder / "token"
 
     @property
+    def remote_file(self) -> Path:
+        """Which other computer's service is used instead of this one's; absent where it is this one's."""
+        return self.folder / "remote.json"
+
+    @property
+    def remote_token_file(self) -> Path:
+        """The token for other computers, where this one's service serves them; only its owner may read it."""
+        return self.folder / "remote-token"
+
+    @property
     def lock_file(self) -> Path:
         """Locked by the service as long as it lives."""
         return self.folder / "service.lock"

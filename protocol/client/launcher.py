@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import BackendNotInstalled, BackendNotStarted, BackendUnreachable, DiskFull
+from . import endpoint as endpoints
 from .connection import Connection
 from .file_lock import FileLock
 from .home import Home, default_home
@@ -44,11 +45,24 @@ def backend_python(home: Home) -> Path:
 
 
 def connect(home: Home | None = None) -> Connection:
-    """A conversation with the service that runs, greeted; BackendUnreachable when none does."""
-    home = home or default_home()
-    with Connection.to(home, timeout_s=_HELLO_TIMEOUT_S) as greeting:
-        greeting.hello()
-    return Connection.to(home)
+    """A conversation with the service that runs, greeted; BackendUnreachable when none does.
+
+    With another computer's where one was chosen: then CertificateRefused and RemoteInvalid, too.
+    """
+    return greeted(Connection.to(home or default_home(), timeout_s=_HELLO_TIMEOUT_S))
+
+
+def connect_here(home: Home) -> Connection:
+    """The same with the service that runs on this computer, whatever was chosen."""
+    endpoint, token = endpoints.read(home)
+    return greeted(Connection(endpoint, token, timeout_s=_HELLO_TIMEOUT_S))
+
+
+def greeted(connection: Connection) -> Connection:
+    """Another conversation with the same service, of ordinary patience, once it has answered this one."""
+    with connection:
+        connection.hello()
+    return connection.another()
 
 
 def ensure_running(
@@ -56,9 +70,12 @@ def ensure_running(
 ) -> Connection:
     """A conversation with the user's service; it is started, apart from this process, if none runs.
 
-    Raises BackendNotInstalled, BackendNotStarted (with what it printed), DiskFull, TokenRefused, VersionMismatch.
+    Raises BackendNotInstalled, BackendNotStarted (with what it printed), DiskFull, TokenRefused, VersionMismatch. The
+    service of another computer, where one was chosen, is not started: RemoteUnreachable, and as `connect`.
     """
     home = home or default_home()
+    if home.remote_file.exists():
+        return connect(home)
     try:
         return connect(home)
     except BackendUnreachable:
@@ -78,20 +95,31 @@ def ensure_running(
         raise _failure(home, str(error)) from error
 
 
-def _start(home: Home, python: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def service_command(home: Home, python: Path, arguments: Sequence[str]) -> list[str]:
+    """What runs the service."""
     bootstrap = Path(__file__).resolve().parents[2] / "backend" / "bootstrap.py"
     # -P: neither the script's folder nor the working directory is searched for modules, so nothing that
     # lies beside this package (another extension's numpy, say) can take the place of the environment's.
-    command = [str(python), "-P", str(bootstrap), "service", "--home", str(home.folder), *arguments]
+    return [str(python), "-P", str(bootstrap), "service", "--home", str(home.folder), *arguments]
+
+
+def service_environment() -> dict[str, str]:
+    """This process's environment, without what would lead another Python astray."""
+    misleading = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONSAFEPATH"}
+    kept = {name: value for name, value in os.environ.items() if name not in misleading}
+    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
+
+
+def _start(home: Home, python: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     _started[:] = [process for process in _started if process.poll() is None]
     with home.start_log.open("wb") as log:
         process = subprocess.Popen(
-            command,
+            service_command(home, python, arguments),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=home.folder,
-            env=_environment(),
+            env=service_environment(),
             start_new_session=sys.platform != "win32",
             creationflags=_detached_flags(),
         )
@@ -135,13 +163,6 @@ def _tail(log: Path) -> str:
     """The end of what it printed, as one line for a sentence."""
     lines = log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").split("\n")
     return " | ".join(line.strip() for line in lines[-4:] if line.strip())
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment, without what would lead another Python astray."""
-    misleading = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONSAFEPATH"}
-    kept = {name: value for name, value in os.environ.items() if name not in misleading}
-    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
 
 
 def _detached_flags() -> int:
