@@ -9,8 +9,9 @@ from typing import Any, cast
 
 from ....protocol.geometry import Extent
 from ....protocol.request import GenerateRequest
+from ...library.headers import read_header
 from ..models.choice import NetChoice
-from ..models.inspection import CheckpointInfo, Weights, read_header
+from ..models.inspection import CheckpointInfo, Weights
 from .needs import Needs, Part
 from .plan import Group
 

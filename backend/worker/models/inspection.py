@@ -1,19 +1,17 @@
 """What a model folder is, told from its JSON files and safetensors headers, before any weight is loaded."""
 
 import json
-import operator
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing
+from ...library.headers import read_header
 from ..conditioning.table import NetKind
 from ..families import FAMILIES, Family, FamilyId
 
 LATENT_CHANNELS = 4  # of every family so far, and so what a plain UNet and every ControlNet take
 HOLE_CHANNELS = 9  # latents, a mask, and the latents of the picture with the hole
-_MAX_HEADER_BYTES = 100 << 20  # safetensors' own limit
 _PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.pth")
 _CONTROLNET_WEIGHTS = "diffusion_pytorch_model"
 _UNION_CLASS = "ControlNetUnionModel"
@@ -237,39 +235,6 @@ def _shard(folder: Path, shard: str, name: str) -> Path:
     if Path(shard).name != shard or not shard.endswith(".safetensors"):
         raise ModelBroken(model=name, reason=f"{folder.name}'s index names {shard[:80]!r}, which is no file beside it")
     return folder / shard
-
-
-def read_header(file: Path, name: str) -> dict[str, dict[str, Any]]:
-    """Each tensor's dtype, shape and place. Raises ModelBroken unless header and length agree."""
-    if not file.is_file():
-        raise ModelBroken(model=name, reason=f"{file.parent.name}/{file.name} is missing; fetch it again")
-    size = file.stat().st_size
-    shown = f"{file.parent.name}/{file.name}"
-    with file.open("rb") as stream:
-        prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
-            raise ModelBroken(model=name, reason=f"{shown} is no safetensors file, or is cut off; fetch it again")
-        try:
-            header = cast("dict[str, dict[str, Any]]", json.loads(stream.read(length)))
-            ends = [_end(entry) for key, entry in header.items() if key != "__metadata__"]
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelBroken(model=name, reason=f"{shown} has no readable header; fetch it again") from error
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        raise ModelBroken(
-            model=name, reason=f"{shown} has {size} of {expected} bytes, so it is cut off or damaged; fetch it again"
-        )
-    return header
-
-
-def _end(entry: dict[str, Any]) -> int:
-    """Where a tensor's bytes end. Raises ValueError and its like for an entry that tells of no tensor."""
-    start, end = (operator.index(place) for place in entry["data_offsets"])
-    shape = [operator.index(side) for side in entry["shape"]]
-    if not 0 <= start <= end or any(side < 0 for side in shape) or not isinstance(entry["dtype"], str):
-        raise ValueError("no tensor")
-    return end
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
