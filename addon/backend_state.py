@@ -70,7 +70,8 @@ def look() -> BackendState:
         with client.connect(home) as connection:
             return BackendState(installed=installed, running=True, version=connection.hello().software_version)
     except BackendError as error:
-        stale = not home.endpoint_file.exists() or error.code == "backend_unreachable"
+        here = not home.remote_file.exists()  # another computer's is not started when needed
+        stale = here and (not home.endpoint_file.exists() or error.code == "backend_unreachable")
         return BackendState(installed=installed, problem="" if stale else str(error))
 
 

@@ -1,7 +1,7 @@
 """Checks of the way to the service, and of the one that runs."""
 
 from ..protocol import version
-from ..protocol.client import connect
+from ..protocol.client import connect, connect_here, remote
 from ..protocol.client.loopback import try_loopback
 from ..protocol.errors import BackendUnreachable, TokenRefused, UnderpaintError, VersionMismatch
 from .findings import Computer, Finding, ok, problem, warning
@@ -29,14 +29,34 @@ def check_loopback(computer: Computer) -> Finding:
     return ok(check, "127.0.0.1 works, and there are free ports.")
 
 
+def check_remote(computer: Computer) -> Finding:
+    """Whether another computer's backend is used, and answers."""
+    check = "Other Computer"
+    try:
+        chosen = remote.load(computer.home)
+        if chosen is None:
+            return ok(check, "None is used: pictures are painted here.")
+        with connect(computer.home) as connection:
+            hello = connection.hello()
+    except UnderpaintError as error:
+        return problem(check, str(error), "Look whether it runs there, and whether this computer reaches it.")
+    return ok(
+        check,
+        f"The backend at {chosen.url} is used and answers, over TLS: Underpaint {hello.software_version}, protocol "
+        f"{hello.protocol_major}.{hello.protocol_minor}.",
+    )
+
+
 def check_service(computer: Computer) -> Finding:
-    """Whether a service runs, and can be talked to."""
+    """Whether a service runs on this computer, and can be talked to."""
     check, ours = "Service", f"{version.PROTOCOL_MAJOR}.{version.PROTOCOL_MINOR}"
     try:
-        with connect(computer.home) as connection:
+        with connect_here(computer.home) as connection:
             hello = connection.hello()
     except BackendUnreachable as error:
         if not computer.home.endpoint_file.exists():
+            if computer.home.remote_file.exists():
+                return ok(check, "None runs on this computer, nor is one needed.")
             return ok(check, "It does not run; it is started when it is needed.")
         return warning(
             check,

@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     check_home.check_permissions,
     check_home.check_models,
     check_service.check_loopback,
+    check_service.check_remote,
     check_service.check_service,
     check_home.check_queue,
     check_home.check_logs,
@@ -41,7 +42,10 @@ def examine(home: Home, checks: Sequence[Check] = CHECKS) -> Iterator[Finding]:
             continue  # the one thing that is wrong has been said
         try:
             finding = check(computer)
-            usable = usable and not (check is check_backend.check_installed and finding.verdict is Verdict.PROBLEM)
+            if check is check_backend.check_installed and finding.verdict is Verdict.PROBLEM:
+                usable = False
+                if home.remote_file.exists():
+                    continue  # another computer does the work
             yield finding
         except (OSError, UnderpaintError) as error:
             name = check.__name__.removeprefix("check_").capitalize()

@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from ..protocol.client import Home, connect
+from ..protocol.client import Home, connect_here
 from ..protocol.client.file_lock import FileLock
 from ..protocol.errors import BackendError, BackendUnreachable, UninstallFailed
 
@@ -29,9 +29,9 @@ def size(paths: list[Path]) -> int:
 
 
 def stop_service(home: Home) -> None:
-    """Have the service leave, if one runs. Raises UninstallFailed when it doesn't."""
+    """Have this computer's service leave, if one runs. Raises UninstallFailed when it doesn't."""
     try:
-        with connect(home) as connection:
+        with connect_here(home) as connection:
             connection.shutdown()
     except BackendUnreachable:
         return

@@ -1,10 +1,14 @@
-"""The service as a program: one for each home, on a loopback port of its own, until nobody needs it."""
+"""The service as a program: one for each home, on a loopback port of its own, until nobody needs it.
+
+With `--bind` it serves other computers as well, and stays until it is ended.
+"""
 
 import argparse
 import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import secrets
 import signal
@@ -26,11 +30,14 @@ from ...protocol.errors import BackendUnreachable, DiskFull, QueueLocked
 from ..blobstore import BlobStore
 from .app import Activity, Parts, build
 from .database import Database, UnusableDatabase
+from .guard import Door
 from .hub import Hub
 from .limits import Limits
 from .patience import Doorkeeper, Patience, PatientProtocol
 from .privacy import ForeignHome, keep_token_private, make_private
 from .recovery import close_queue, keep_copy, open_queue
+from .remote import DEFAULT_PORT, Remote, RemoteRefused, prepare
+from .remote_door import RemoteDoor
 from .retention import Keep, keep_tidy
 from .supervisor import Supervisor
 
@@ -48,18 +55,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     home.create()
     lock = FileLock(home.lock_file)
     if not lock.try_acquire():
+        if options.bind is not None:
+            sys.stderr.write(
+                f"An Underpaint service runs for {home.folder} already. Stop it (in Blender's preferences, "
+                "for instance), and start this one again.\n"
+            )
+            return 1
         sys.stderr.write(f"Another Underpaint service runs for {home.folder}; this one is not needed.\n")
         return 0
     with lock:
         _log_to(home)
         try:
             make_private(home)
+            remote = _remote(home, options)
             database = open_queue(home)
-        except (ForeignHome, UnusableDatabase, DiskFull, QueueLocked) as error:
+        except (ForeignHome, RemoteRefused, UnusableDatabase, DiskFull, QueueLocked) as error:
             sys.stderr.write(f"{error}\n")
             return 1
         try:
-            _serve(home, lock, database, options)
+            _serve(home, lock, database, options, remote)
         except BaseException:
             log.exception("the service fell")
             database.close()  # and the next one looks whether the queue is whole
@@ -68,7 +82,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Namespace) -> None:
+def _remote(home: Home, options: argparse.Namespace) -> Remote | None:
+    """How other computers are served, where that was asked for. Raises RemoteRefused."""
+    if options.bind is None:
+        if options.certificate or options.key or options.name:
+            raise RemoteRefused("--certificate, --key and --name are for other computers, which --bind lets in.")
+        return None
+    remote = prepare(home, bind=options.bind, certificate=options.certificate, key=options.key, names=options.name)
+    sys.stdout.write(
+        f"Serving other computers at {' and '.join(remote.urls)}\n"
+        f"There, after bringing the certificate and {home.remote_token_file} over (and not by mail):\n"
+        f"  underpaint remote use {remote.urls[0]} --certificate {options.certificate.name} --token remote-token\n"
+    )
+    sys.stdout.flush()
+    return remote
+
+
+def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Namespace, remote: Remote | None) -> None:
     from ... import __version__
 
     blobs, hub, activity = BlobStore(home.blobs), Hub(), Activity()
@@ -102,13 +132,18 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
     )
     PatientProtocol.patience = Patience(**options.patience)
     config = uvicorn.Config(
-        build(parts, token=token, port=port),
+        build(
+            parts,
+            here=Door.on_loopback(token=token, port=port),
+            remote=None if remote is None else remote.door,
+        ),
         http=PatientProtocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
+        proxy_headers=False,  # there is no proxy, and nobody else is believed
         server_header=False,
         date_header=False,
         backlog=256,
@@ -122,7 +157,8 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
         where=where,
         token=token,
         parts=parts,
-        idle_exit_s=options.idle_exit_s,
+        idle_exit_s=_idle_exit_s(options),
+        remote=remote,
         keep=Keep(max_bytes=int(options.keep_gb * 1e9), max_age_s=options.keep_days * 86400),
     )
     # uvicorn raises the signal that it obeyed once more when it is done; by then there is nothing left to do.
@@ -150,6 +186,7 @@ class _Server(uvicorn.Server):
         token: str,
         parts: Parts,
         idle_exit_s: float,
+        remote: Remote | None,
         keep: Keep,
     ) -> None:
         super().__init__(config)
@@ -159,6 +196,7 @@ class _Server(uvicorn.Server):
         self._token = token
         self._parts = parts
         self._idle_exit_s = idle_exit_s
+        self._remote = remote
         self._keep = keep
         self._tasks: list[asyncio.Task[None]] = []
         self._doorkeeper = Doorkeeper()
@@ -173,9 +211,26 @@ class _Server(uvicorn.Server):
             asyncio.create_task(keep_tidy(parts.database, parts.blobs, self._keep)),
             asyncio.create_task(keep_copy(self._home, parts.database)),
         ]
+        if self._remote is not None:
+            self._tasks.append(asyncio.create_task(self._remote_door(self._remote).run()))
         self._parts.activity.last_call = time.monotonic()
         endpoint.publish(self._home, self._where, self._token)
         await run_in_threadpool(os.getpid)  # its first use loads a tenth of a second of code; not on a client's time
+
+    def _remote_door(self, remote: Remote) -> RemoteDoor:
+        """What lets other computers' connections in, to where those of this one go."""
+        patience = PatientProtocol.patience
+
+        def protocol() -> PatientProtocol:
+            return PatientProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        return RemoteDoor(
+            remote.listener,
+            remote.context,
+            protocol,
+            handshake_s=patience.head_s,
+            strangers=patience.strangers,
+        )
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; whether to leave."""
@@ -230,6 +285,13 @@ class _Server(uvicorn.Server):
         return time.monotonic() - self._parts.activity.last_call > self._idle_exit_s
 
 
+def _idle_exit_s(options: argparse.Namespace) -> float:
+    """Other computers can't start it again, so where they are served it stays unless told otherwise."""
+    if options.idle_exit_s is not None:
+        return options.idle_exit_s
+    return IDLE_EXIT_S if options.bind is None else math.inf
+
+
 def _listen() -> socket.socket:
     """A loopback socket on a free port, on which connections can queue from now on."""
     # The protocol must be named: asyncio sets TCP_NODELAY only on sockets that say they are TCP, and without
@@ -258,9 +320,16 @@ def _log_to(home: Home) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="underpaint service", description=__doc__)
     parser.add_argument("--home", type=Path, help="the data folder; by default the user's")
-    parser.add_argument("--idle-exit-s", type=float, default=IDLE_EXIT_S, help="leave after so long without a client")
+    parser.add_argument("--idle-exit-s", type=float, help="leave after so long without a client; with --bind never")
     parser.add_argument("--keep-days", type=float, default=Keep.max_age_s / 86400, help="forget jobs that are older")
     parser.add_argument("--keep-gb", type=float, default=Keep.max_bytes / 1e9, help="forget the oldest jobs beyond it")
+    others = parser.add_argument_group("serving other computers")
+    others.add_argument("--bind", metavar="ADDRESS[:PORT]", help=f"where they reach it; port {DEFAULT_PORT} otherwise")
+    others.add_argument("--certificate", type=Path, metavar="FILE", help="shown to them (PEM)")
+    others.add_argument("--key", type=Path, metavar="FILE", help="of the certificate (PEM)")
+    others.add_argument(
+        "--name", action="append", default=[], metavar="HOST", help="theirs for it; by default those in the certificate"
+    )
     # For tests: another worker, and less patience.
     parser.add_argument("--worker-command", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--patience", type=json.loads, default={}, help=argparse.SUPPRESS)

@@ -34,7 +34,7 @@ from ...protocol.jobs import JobPage, JobSubmission, Move, is_job_id
 from ...protocol.version import CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 from ..blobstore import BlobStore, Incoming
 from .database import DamagedDatabase, Database
-from .guard import refusal
+from .guard import Door, refusal
 from .hub import Hub
 from .openapi import document
 from .patience import WELCOME
@@ -44,6 +44,7 @@ MAX_JSON_BYTES = 4 << 20
 MAX_BLOB_BYTES = arrays.MAX_ARRAY_BYTES + arrays.HEADER_BYTES
 MAX_PAGE = 500
 ALIVE_S = 1.0
+_REMOTE = "underpaint.remote"  # in a request's scope: whether it came from another computer
 _PIECE_BYTES = 4 << 20  # of an answer; every slow reader costs as much memory
 
 _STATUS: dict[type[UnderpaintError], int] = {
@@ -79,8 +80,8 @@ class Parts:
     pid: int
 
 
-def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
-    """The application, with its guard in front."""
+def build(parts: Parts, *, here: Door, remote: Door | None = None) -> ASGIApp:
+    """The application, with its guard in front: one door for this computer, and perhaps one for others."""
     routes = _Routes(parts)
     app = Starlette(
         routes=[
@@ -111,11 +112,12 @@ def build(parts: Parts, *, token: str, port: int) -> ASGIApp:
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            refused = refusal(scope["headers"], token=token, port=port)
+            door = remote if remote is not None and scope["scheme"] == "https" else here
+            refused = refusal(scope["headers"], door)
             if refused is not None:
                 await _refusal(*refused)(scope, receive, send)
                 return
-            scope[WELCOME] = True
+            scope[WELCOME], scope[_REMOTE] = True, door.remote
             parts.activity.last_call = time.monotonic()
         await app(scope, receive, send)
 
@@ -218,6 +220,8 @@ class _Routes:
         return StreamingResponse(self._lines(since), media_type="application/x-ndjson")
 
     async def shutdown(self, request: Request) -> Response:
+        if request.scope[_REMOTE]:  # nobody over there could start it again
+            raise HTTPException(403, "the service is stopped on its own computer")
         self._parts.stop()
         return Response(status_code=202)
 

@@ -28,18 +28,19 @@ def make_private(home: Home) -> None:
         owner = folder.stat().st_uid
         if os.geteuid() not in (owner, 0):
             raise ForeignHome(f"{folder} belongs to another user (number {owner}). Choose another data folder.")
-        _close(folder)
+        close_to_others(folder)
 
 
 def keep_token_private(home: Home) -> bool:
     """Close the token file to everybody else, where somebody has opened it; False where that can't be done."""
     try:
-        return sys.platform == "win32" or _close(home.token_file)
+        return sys.platform == "win32" or close_to_others(home.token_file)
     except FileNotFoundError:  # it is written anew in a moment
         return True
 
 
-def _close(path: Path) -> bool:
+def close_to_others(path: Path) -> bool:
+    """Take a file or folder from everybody but its owner, with a warning; False where that can't be done."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if not mode & _OTHERS:
         return True

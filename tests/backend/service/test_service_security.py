@@ -70,8 +70,9 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(guard, "hmac", Watched)
     headers = [(b"host", b"127.0.0.1:9"), (b"authorization", b"Bearer x")]
-    assert guard.refusal(headers, token="secret", port=9)[0] == 401
-    assert guard.refusal([headers[0], (b"authorization", b"Bearer secret")], token="secret", port=9) is None
+    door = guard.Door.on_loopback(token="secret", port=9)
+    assert guard.refusal(headers, door)[0] == 401
+    assert guard.refusal([headers[0], (b"authorization", b"Bearer secret")], door) is None
     assert compared == [(b"Bearer x", b"Bearer secret"), (b"Bearer secret", b"Bearer secret")]
 
 
