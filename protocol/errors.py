@@ -16,7 +16,7 @@
     |     InstallFailed, InstallImpossible, InstallOffline, InstallNeedsSpace, UninstallFailed
     |- ModelError          a checkpoint, ControlNet or detector can't be used
     |  |- ModelMissing, ModelBroken, ModelPickled, ModelMismatch, AdapterMismatch, ControlNetNotChosen,
-    |     DetectorMissing, ModelGated, DownloadFailed
+    |     DetectorMissing, ModelGated, DownloadFailed, ModelFolderRefused
     |- JobError            the job ended otherwise than in success
        |- JobUnknown, JobConflict, JobNotQueued, JobCancelled, JobInterrupted, OutOfMemory,
           DoesNotFit, DiskFull, QueueLocked, BlobMissing, WorkerFailed
@@ -401,6 +401,11 @@ class ModelGated(ModelError):
 class DownloadFailed(ModelError):
     code = "download_failed"
     sentence = 'The download of "{model}" did not end well: {reason}. What was fetched is kept: try again to go on.'
+
+
+class ModelFolderRefused(ModelError):
+    code = "model_folder_refused"
+    sentence = 'The folder of models "{folder}" can\'t be used: {reason}.'
 
 
 class JobError(UnderpaintError):
