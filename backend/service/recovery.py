@@ -73,24 +73,40 @@ def _was_emptied(home: Home) -> bool:
 
 
 def _restore(home: Home, told: Journal) -> Database:
-    """The last copy, with everything that was told since; what is left of the damaged file is kept beside it."""
+    """The last copy, with everything that was told since; what is left of the damaged file is kept beside it.
+
+    It takes the queue's place when it is complete, and not before: a service that is killed meanwhile leaves a queue
+    that is damaged or not there, which the next one restores, and never one that is sound and lacks jobs.
+    """
+    home.unclean_mark.touch()
+    aside = home.database.with_name(f"{home.database.name}.restored")
+    for path in _with_companions(aside):
+        path.unlink(missing_ok=True)
+    if _is_whole(home.database_copy):
+        shutil.copyfile(home.database_copy, aside)
+    database = Database(aside)  # the journal is not told what it tells
+    again = 0
+    try:
+        for entry in journal.entries(home.journal):
+            if isinstance(entry, Transition):
+                again += database.transition(entry) is not None
+            else:
+                with contextlib.suppress(JobConflict):
+                    again += database.submit(*entry)[1]
+    finally:
+        database.close()  # the last to close takes in what lies beside the file
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    for path in (home.database, *(home.database.with_name(home.database.name + end) for end in ("-wal", "-shm"))):
+    for path in _with_companions(home.database):
         if path.exists():
             path.replace(path.with_name(f"damaged-{stamp}-{path.name}"))
-    if _is_whole(home.database_copy):
-        shutil.copyfile(home.database_copy, home.database)
-    database = Database(home.database)  # the journal is not told what it tells
-    again = 0
-    for entry in journal.entries(home.journal):
-        if isinstance(entry, Transition):
-            again += database.transition(entry) is not None
-        else:
-            with contextlib.suppress(JobConflict):
-                again += database.submit(*entry)[1]
-    database.close()
+    aside.replace(home.database)
     log.warning("The queue was restored from its last copy and %d changes since; the damaged file is kept", again)
     return Database(home.database, told)
+
+
+def _with_companions(database: Path) -> tuple[Path, ...]:
+    """A queue's file, and those that SQLite keeps beside it; the file first."""
+    return (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm")))
 
 
 def _is_whole(path: Path) -> bool:

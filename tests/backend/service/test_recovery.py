@@ -95,6 +95,57 @@ def test_a_spoiled_queue_is_as_it_was(home, spoil, with_copy, monkeypatch):
     close_queue(home, once_more)
 
 
+@pytest.mark.parametrize("told", [0, 3, 9])
+@pytest.mark.parametrize("clean", [True, False], ids=["closed", "killed"])
+def test_a_service_that_dies_while_it_restores_leaves_it_to_the_next(home, monkeypatch, told, clean):
+    database = open_queue(home)
+    for job_id in IDS[:10]:
+        database.submit(job_id, submission(), at=1)
+    if clean:
+        close_queue(home, database)
+    else:
+        database.close()
+    overwritten(home.database)
+
+    def entries_until_killed(folder):
+        for number, entry in enumerate(entries(folder)):
+            if number == told:
+                raise KeyboardInterrupt
+            yield entry
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery.journal, "entries", entries_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_queue(home)
+    again = open_queue(home)
+    assert [again.job(job_id).state for job_id in IDS[:10]] == [JobState.QUEUED] * 10
+    close_queue(home, again)
+    assert not list(home.folder.glob("*.restored*"))
+
+
+def test_a_restored_queue_takes_the_place_of_the_old_one_last(home, monkeypatch):
+    """The moment between the two leaves none at all, and the copy and the journal still tell everything."""
+    database = open_queue(home)
+    database.submit(IDS[0], submission(), at=1)
+    database.close()
+    overwritten(home.database)
+    replace = type(home.database).replace
+
+    def replace_until_killed(path, target):
+        if target == home.database:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(home.database), "replace", replace_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_queue(home)
+    assert not home.database.exists()
+    again = open_queue(home)
+    assert again.job(IDS[0])
+    close_queue(home, again)
+
+
 def test_a_damaged_queue_is_kept_for_who_wants_to_look(home):
     database = open_queue(home)
     database.submit(IDS[0], submission(), at=1)
