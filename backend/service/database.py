@@ -34,6 +34,7 @@ from .lifecycle import Loss, Transition
 from .schema import MIGRATIONS
 
 _IOERR_SHORT_READ, _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 522, 778, 4874, 1034  # sqlite3 has no names for them
+_DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _PATIENCE_S = 0.3  # with another program that has the file locked; nobody is answered in the meantime
 _JOB = (
     "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result,"
@@ -396,7 +397,7 @@ class Database:
                 raise DiskFull(path=self._path.parent) from error
             if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise QueueLocked(path=self._path) from error
-            if code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or code == _IOERR_SHORT_READ:
+            if code & 0xFF in _DAMAGE or code == _IOERR_SHORT_READ:
                 raise DamagedDatabase(f"The queue {self._path} is damaged ({error}).") from error
             raise
         except OSError as error:
@@ -408,17 +409,22 @@ class Database:
 def copy(source: Path, target: Path) -> None:
     """A whole copy of a queue that is in use, durably at its place or not at all. For any thread.
 
-    Raises UnusableDatabase, OSError.
+    Raises DamagedDatabase where the queue is, UnusableDatabase, OSError.
     """
     aside = target.with_name(f"{target.name}.new")
     aside.unlink(missing_ok=True)
     try:
         with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(aside)) as writing:
-            reading.backup(writing)
+            reading.backup(writing)  # page by page: it would copy damage, too
+            found = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise DamagedDatabase(f"The queue {source} is damaged ({found}).")
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         aside.replace(target)
-    except sqlite3.Error as error:
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in _DAMAGE:
+            raise DamagedDatabase(f"The queue {source} is damaged ({error}).") from error
         raise UnusableDatabase(f"The queue {source} can't be copied ({error}).") from error
     finally:
         aside.unlink(missing_ok=True)

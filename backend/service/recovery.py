@@ -52,7 +52,10 @@ def close_queue(home: Home, database: Database) -> None:
 
 
 async def keep_copy(home: Home, database: Database) -> None:
-    """Copy the queue whenever enough has happened since the last time, for ever."""
+    """Copy the queue whenever enough has happened since the last time, for ever.
+
+    Raises DamagedDatabase: the copy that is there, and what was told since, are what the next service restores from.
+    """
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         told = database.journal
@@ -62,6 +65,8 @@ async def keep_copy(home: Home, database: Database) -> None:
             turned = told.turn()  # what happens while the copy is made may be told twice, which does no harm
             await run_in_threadpool(copy, home.database, home.database_copy)
             told.drop(turned)
+        except DamagedDatabase:
+            raise
         except (UnusableDatabase, OSError) as error:
             log.warning("%s It is tried again.", error)
 

@@ -169,6 +169,29 @@ def test_a_damaged_copy_is_not_used(home, monkeypatch):
     again.close()
 
 
+def test_damage_is_not_copied_over_the_copy(home, monkeypatch):
+    monkeypatch.setattr(recovery, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(recovery, "_COPY_AFTER_BYTES", 1)
+    database = open_queue(home)
+    for job_id in IDS[:10]:
+        database.submit(job_id, submission("x" * 20000), at=1)
+    copied(home, database)
+    database.submit(IDS[10], submission(), at=1)
+    database.close()
+    with home.database.open("r+b") as stream:  # but for its first page, which SQLite looks at when it opens
+        stream.seek(4096)
+        stream.write(b"\xff" * (home.database.stat().st_size - 4096))
+    before = home.database_copy.read_bytes()
+    database = Database(home.database, Journal(home.journal))
+    with pytest.raises(DamagedDatabase):
+        asyncio.run(asyncio.wait_for(keep_copy(home, database), 20))
+    database.close()
+    assert home.database_copy.read_bytes() == before
+    again = open_queue(home)
+    assert [again.job(job_id).id for job_id in IDS[:11]] == IDS[:11]
+    close_queue(home, again)
+
+
 def test_the_journal_passes_over_what_was_cut_off(tmp_path):
     journal = Journal(tmp_path / "journal")
     journal.submitted(IDS[0], submission("whole"), 1.0)
