@@ -82,6 +82,7 @@ class ModelEntry:
     advice: Advice | None = None
     licence: str = ""  # as the file or the folder beside it says
     has_thumbnail: bool = False
+    sha256: str = ""  # as in UsedModel, once it has been computed because a picture was made with it
     problem: str = ""  # why it can't be used, and the way out; empty where nothing speaks against it
 
 
