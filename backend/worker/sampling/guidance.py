@@ -7,10 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....protocol.geometry import Extent
+from ....protocol.request import Seamless
 from ..models.nets import NetUse
 from ..third_party import torch
 from .hints import ControlImage, HintCache, control_tensor, encode
-from .networks import Given, PlainNet, Residuals, Shown, TextKeys, Times, Unet, UnionNet, add_residuals, check_known
+from .networks import (
+    Given,
+    ImageKeys,
+    PlainNet,
+    PromptKeys,
+    Residuals,
+    Shown,
+    TextKeys,
+    Times,
+    Unet,
+    UnionNet,
+    add_residuals,
+    check_known,
+)
 from .prompts import Embeddings
 
 
@@ -43,7 +57,7 @@ class ControlInput:
 class _Run:
     """A ControlNet with the controls that it serves: one, or of a union net all that guess or all that don't."""
 
-    net: Callable[[Any, int], list[Any]]
+    net: PlainNet | UnionNet
     counts: tuple[bool, ...]  # for each evaluation whether the net is run
     scale: Callable[[int], float]
     guess: bool
@@ -71,6 +85,9 @@ class GuidedModel:
         pictures: int,
         hints: HintCache,
         extra_channels: Any | None = None,
+        images: Sequence[ImageKeys] = (),
+        passing: bool = False,
+        surround: Seamless = Seamless.OFF,
         savings: Savings | None = None,
         device: Any | None = None,
         dtype: Any | None = None,
@@ -79,8 +96,11 @@ class GuidedModel:
 
         `embeddings` have a row for each picture, or with guidance one for each negative prompt and then one for
         each prompt. `extra_channels` (pictures or 1, 5, height / 8, width / 8) are the mask and the masked
-        picture of a UNet made for inpainting. `device` and `dtype` are where and in what is computed, for a
-        model whose weights are elsewhere between evaluations. Raises ModelBroken for a network of another build.
+        picture of a UNet made for inpainting. `images` are the image prompts, with the rows of `embeddings`.
+        `passing` control images are not kept: `show` brings others. `surround` is how the nets' convolutions see
+        beyond the edges, which tells kept control images apart. `device` and `dtype` are where and in what is
+        computed, for a model whose weights are elsewhere between evaluations. Raises ModelBroken for a network of
+        another build.
         """
         self._savings = savings or Savings()
         self._device = device if device is not None else unet.device
@@ -90,7 +110,10 @@ class GuidedModel:
         self._pictures = pictures
         self._rows = 2 * pictures if self._guided else pictures
         self._hints = hints
+        self._passing, self._surround = passing, surround
         self._controls = controls
+        self._shown = [control.image for control in controls]
+        self._seen: dict[int, Any] = {}  # of passing control images, those that went through their net's encoder
         counting = list(zip(*(self._counting(control) for control in controls), strict=True))
         self._active = [tuple(place for place, counts in enumerate(row) if counts) for row in counting]
         if not controls:
@@ -101,7 +124,7 @@ class GuidedModel:
             if extra_channels is not None:
                 self._extra = extra_channels.to(device=self._device, dtype=self._dtype).expand(pictures, -1, -1, -1)
             given = self._make_given(embeddings, timesteps, size)
-            self._unet = self._make_unet(unet, given)
+            self._unet = self._make_unet(unet, given, images)
             self._runs = self._make_runs(given)
 
     def active(self, index: int) -> tuple[int, ...]:
@@ -135,6 +158,19 @@ class GuidedModel:
                 return prediction
             negative, positive = prediction.chunk(2)
             return negative + self._guidance_scale * (positive - negative)
+
+    def show(self, images: Sequence[ControlImage], extra_channels: Any | None = None) -> None:
+        """Have the controls shown other images, as large as the ones before; of a model whose images pass."""
+        with torch().inference_mode():
+            if extra_channels is not None:
+                self._extra = extra_channels.to(device=self._device, dtype=self._dtype).expand(
+                    self._pictures, -1, -1, -1
+                )
+            self._shown = list(images)
+            self._seen = {}
+            for run in self._runs:
+                if isinstance(run.net, UnionNet):
+                    run.net.look()
 
     def _add(self, states: list[Any], runs: Sequence[_Run], latents: Any, every_row: Any, index: int) -> None:
         found = [
@@ -171,13 +207,14 @@ class GuidedModel:
             shared=self._savings.shared_prefix,
         )
 
-    def _make_unet(self, unet: Any, given: Given) -> Unet:
+    def _make_unet(self, unet: Any, given: Given, images: Sequence[ImageKeys]) -> Unet:
         check_known(unet)
         if unet.config.time_cond_proj_dim is not None:
             embedding = guidance_embedding(self._guidance_scale, unet.config.time_cond_proj_dim)
             given = dataclasses.replace(given, guidance=embedding.to(given.text))
         text = TextKeys(unet, given.text, keep=self._savings.keep_text_keys)
-        return Unet(unet, text, Times(unet, given, keep=self._savings.keep_times))
+        prompts = PromptKeys(unet, text, images) if images else text
+        return Unet(unet, prompts, Times(unet, given, keep=self._savings.keep_times))
 
     def _make_runs(self, given: Given) -> list[_Run]:
         """The nets in the order of the first control that each serves; without those that never count."""
@@ -205,7 +242,7 @@ class GuidedModel:
         if id(net) in whole and self._positive_rows(places):
             text = text.last(self._pictures)
         counting = list(zip(*(self._counting(self._controls[place]) for place in places), strict=True))
-        conditions = [self._condition(self._controls[place], positive) for place in places]
+        conditions = [self._condition(place, positive) for place in places]
         if first.use.mode is None:
             ours = PlainNet(net, text, Times(net, positive, keep=savings.keep_times), conditions[0])
             scale = first.weights.__getitem__
@@ -237,15 +274,26 @@ class GuidedModel:
         first = self._controls[places[0]]
         return self._guided and (first.guess_mode or first.use.net.config.global_pool_conditions)
 
-    def _condition(self, control: ControlInput, given: Given) -> Callable[[], Any]:
+    def _condition(self, place: int, given: Given) -> Callable[[], Any]:
         """What gives the control image through the net's encoder, (1, channels, height / 8, width / 8)."""
+        control = self._controls[place]
         net = control.use.net
         rows = 1 if given.shared else given.rows
+        if self._passing:
+            return lambda: self._passed(place, net, rows)
         if self._savings.keep_hints:
-            embedding = self._hints.embedding(net, control.image, device=self._device, dtype=self._dtype, rows=rows)
+            embedding = self._hints.embedding(
+                net, control.image, device=self._device, dtype=self._dtype, rows=rows, surround=self._surround
+            )
             return lambda: embedding
         image = control_tensor(control.image, device=self._device, dtype=self._dtype)
         return lambda: encode(net, image, rows)
+
+    def _passed(self, place: int, net: Any, rows: int) -> Any:
+        if place not in self._seen:
+            image = control_tensor(self._shown[place], device=self._device, dtype=self._dtype)
+            self._seen[place] = encode(net, image, rows)
+        return self._seen[place]
 
 
 def guidance_embedding(guidance_scale: float, width: int) -> Any:

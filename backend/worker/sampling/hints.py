@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....protocol.arrays import Float32Array, UInt8Array
+from ....protocol.request import Seamless
 from ..third_party import torch
 
 ControlImage = UInt8Array | Float32Array  # (height, width, 3), row 0 at the top
@@ -28,13 +29,23 @@ class HintCache:
         self._names = weakref.WeakKeyDictionary[Any, int]()  # an id() is given to another net once one is gone
         self._numbers = itertools.count()
 
-    def embedding(self, net: Any, image: ControlImage, *, device: Any, dtype: Any, rows: int = 1) -> Any:
+    def embedding(
+        self,
+        net: Any,
+        image: ControlImage,
+        *,
+        device: Any,
+        dtype: Any,
+        rows: int = 1,
+        surround: Seamless = Seamless.OFF,
+    ) -> Any:
         """A control image of the picture's size through the net's encoder, (1, channels, height / 8, width / 8).
 
-        More `rows` make no difference but in rounding: convolutions are computed in an order that depends on them.
+        `surround` is how the encoder sees beyond the image's edges at the moment. More `rows` make no difference but
+        in rounding: convolutions are computed in an order that depends on them.
         """
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-        key = (self._name(net), digest, image.shape, image.dtype.str, str(device), dtype, rows)
+        key = (self._name(net), digest, image.shape, image.dtype.str, str(device), dtype, rows, surround)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]

@@ -10,6 +10,7 @@ are the same, which they are until the text comes in. `parts` widens it where th
 
 from .controlnet import PlainNet
 from .given import Given
+from .images import ImageKeys, PromptKeys
 from .known import check_known
 from .residuals import Residuals, add_residuals
 from .text import TextKeys
@@ -19,7 +20,9 @@ from .union import Shown, UnionNet
 
 __all__ = [
     "Given",
+    "ImageKeys",
     "PlainNet",
+    "PromptKeys",
     "Residuals",
     "Shown",
     "TextKeys",

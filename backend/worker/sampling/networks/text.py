@@ -1,7 +1,7 @@
 """Keys and values of the text, which no evaluation changes: computed once for each net and prompt."""
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ class TextKeys:
     def __init__(self, module: Any, text: Any, *, keep: bool) -> None:
         """`text` is (rows, tokens, width). Without `keep` the pairs are computed at each call, as diffusers does."""
         self._text = text
+        self._further: Mapping[Any, tuple[Pair, ...]] = {}
         self._kept: dict[Any, tuple[Pair, ...]] | None = None
         if keep:
             self._kept = {attention: (_pair(attention, text),) for attention in _cross_attentions(module)}
@@ -28,7 +29,7 @@ class TextKeys:
     def last(self, rows: int) -> "TextKeys":
         """The same for the last rows alone, without computing anything."""
         part = TextKeys.__new__(TextKeys)
-        part._text = self._text[-rows:]
+        part._text, part._further, part._kept = self._text[-rows:], {}, None
         if self._kept is not None:
             part._kept = {
                 attention: tuple(
@@ -38,9 +39,20 @@ class TextKeys:
             }
         return part
 
+    def at(self, _index: int) -> "TextKeys":
+        """Those of one evaluation: the text is the same at each."""
+        return self
+
+    def beside(self, further: Mapping[Any, tuple[Pair, ...]]) -> "TextKeys":
+        """The same with further pairs, by attention, to be looked up after the text's."""
+        both = TextKeys.__new__(TextKeys)
+        both._text, both._kept, both._further = self._text, self._kept, further
+        return both
+
     def pairs(self, attention: Any) -> tuple[Pair, ...]:
         """What a cross-attention of the net looks up."""
-        return (_pair(attention, self._text),) if self._kept is None else self._kept[attention]
+        of_text = (_pair(attention, self._text),) if self._kept is None else self._kept[attention]
+        return (*of_text, *self._further.get(attention, ()))
 
 
 def heads(attention: Any, tokens: Any) -> Any:

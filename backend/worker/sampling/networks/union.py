@@ -51,11 +51,19 @@ class UnionNet:
         }
         gap = next(iter(kinds.values()))  # stands where nothing counts and the net isn't run
         self._times = Times(module, given, keep=keep_times, kinds=[kinds.get(places, gap) for places in self._active])
-        self._features = [
-            shown.condition().mean(dim=(2, 3)) + module.task_embedding[shown.mode].to(given.text) for shown in controls
-        ]
+        self._like = given.text  # whose device and number format tokens have
+        self._keep = keep_times
+        self._features: list[Any] = []
         self._shares: dict[tuple[object, ...], list[Any]] | None = None
-        if keep_times:
+        self.look()
+
+    def look(self) -> None:
+        """Take in what the controls' conditions give now."""
+        self._features = [
+            shown.condition().mean(dim=(2, 3)) + self._module.task_embedding[shown.mode].to(self._like)
+            for shown in self._controls
+        ]
+        if self._keep:
             self._shares = {}
             for index, places in enumerate(self._active):
                 key = (places, *self._scales(index))
