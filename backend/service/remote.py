@@ -76,7 +76,8 @@ def prepare(home: Home, *, bind: str, certificate: Path | None, key: Path | None
 def _address(bind: str) -> tuple[str, int]:
     """`ADDRESS[:PORT]`; an IPv6 address is in brackets."""
     if bind.startswith("["):
-        host, _, port = bind[1:].partition("]")
+        host, closed, port = bind[1:].partition("]")
+        host = host if closed else ""
     else:
         host, _, port = bind.partition(":")
     port = port.removeprefix(":")

@@ -49,9 +49,10 @@ class RemoteDoor:
                 self._knocking[task] = None
                 task.add_done_callback(lambda done: self._knocking.pop(done, None))
                 if len(self._knocking) > self._strangers:
-                    oldest = next(iter(self._knocking))
-                    del self._knocking[oldest]
-                    oldest.cancel()
+                    next(iter(self._knocking)).cancel()
+                # Accepting never waits while somebody is there: others have their turn, and what was taken is begun,
+                # as one that is cancelled before that would leave its connection open.
+                await asyncio.sleep(0)
         finally:
             self._listener.close()
             for task in list(self._knocking):

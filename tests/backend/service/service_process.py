@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from underpaint.protocol.client import Connection, Home, ensure_running
@@ -42,12 +42,17 @@ class Service:
         self.connection: Connection | None = None
 
     def start(
-        self, *, worker: str = "ready", idle_exit_s: float = 60.0, patience: dict[str, float] | None = None
+        self,
+        *,
+        worker: str = "ready",
+        idle_exit_s: float = 60.0,
+        patience: dict[str, float] | None = None,
+        more: Sequence[str] = (),
     ) -> Connection:
-        """Have the launcher start or find it."""
+        """Have the launcher start or find it, with more arguments."""
         command = [sys.executable, str(FAKE_WORKER), "--blobs", str(self.home.blobs), "--start", worker]
         arguments = ["--worker-command", json.dumps(command), "--idle-exit-s", str(idle_exit_s)]
-        arguments += ["--silence-s", "3", "--cancel-s", "0.5", "--patience", json.dumps(patience or {})]
+        arguments += ["--silence-s", "3", "--cancel-s", "0.5", "--patience", json.dumps(patience or {}), *more]
         if self.connection is not None:
             self.connection.close()
         self.connection = ensure_running(self.home, service_arguments=arguments)
