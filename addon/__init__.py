@@ -17,6 +17,7 @@ _MODULES = (
     "operators_install",
     "operators_controls",
     "operators_painting",
+    "operators_extras",
     "inspector",
     "operators_generate",
     "operators_depth",

@@ -28,7 +28,17 @@ from ..protocol.errors import InvalidRequest
 from ..protocol.events import Event
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Priority, Timing
-from ..protocol.request import ControlKind, GenerateRequest, Precision, Scheduler, Sigmas
+from ..protocol.request import (
+    ControlKind,
+    Embedding,
+    GenerateRequest,
+    Lora,
+    Precision,
+    Scheduler,
+    Seamless,
+    SecondPass,
+    Sigmas,
+)
 
 if TYPE_CHECKING:
     from .control_maps import ControlMap
@@ -94,7 +104,7 @@ def generate(
 
     rank = _member("priority", priority)
     scene = scene or bpy.context.scene
-    settings = _overridden(Settings.from_scene(scene, view_layer, without_start="start" in overrides), overrides, scene)
+    settings = _overridden(Settings.from_scene(scene, view_layer, without=overrides), overrides, scene)
     extent = _extent(size)
     plans.check(settings, extent or camera.frame(scene))
     seen = capture(scene, view_layer, extent=extent, people=settings.people, wants=settings.wants())
@@ -126,7 +136,7 @@ def plan(scene: Any = None, *, view_layer: Any = None, size: tuple[int, int] | N
     from .generation import Settings
 
     scene = scene or bpy.context.scene
-    settings = _overridden(Settings.from_scene(scene, view_layer, without_start="start" in overrides), overrides, scene)
+    settings = _overridden(Settings.from_scene(scene, view_layer, without=overrides), overrides, scene)
     settings = plans.for_scene(settings, scene)
     extent = _extent(size) or camera.frame(scene)
     plans.check(settings, extent)
@@ -150,11 +160,11 @@ def control_maps(
     ensure_registered()
     from .capture import capture
     from .control_maps import Sent, make
-    from .generation import Settings
+    from .generation import OF_PAINTING, Settings
 
     scene = scene or bpy.context.scene
     overrides = {name: value for name, value in overrides.items() if name not in _OF_PAINTING}
-    settings = _overridden(Settings.from_scene(scene, without_start=True), overrides, scene)
+    settings = _overridden(Settings.from_scene(scene, without=OF_PAINTING), overrides, scene)
     seen = capture(scene, view_layer, extent=_extent(size), people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
         return make(connection, settings, Sent(seen), cancelled=cancelled)
@@ -182,8 +192,17 @@ def ensure_registered() -> None:
         addon.register()
 
 
-_ENUMS = {"scheduler": Scheduler, "sigmas": Sigmas, "precision": Precision, "priority": Priority}
-_OF_PAINTING = {"start", "pictures", "prompts", "seeds", "batch_size"}
+_ENUMS = {
+    "scheduler": Scheduler,
+    "sigmas": Sigmas,
+    "precision": Precision,
+    "priority": Priority,
+    "seamless": Seamless,
+}
+_OF_PAINTING = {
+    "start", "pictures", "prompts", "seeds", "batch_size", "second_pass", "loras", "embeddings", "image_prompts", "vae",
+    "clip_skip", "plain_prompt", "seamless", "safety_checker",
+}  # fmt: skip
 """What control maps don't depend on, so that they may be asked for with the arguments of a picture."""
 _INTERNAL = {"default_controls", "classes"}  # of `generation.Settings`: follow from the others
 
@@ -225,6 +244,7 @@ def _overridden(settings: Any, overrides: dict[str, Any], scene: Any) -> Any:
             overrides.setdefault("classes", segmentation.classes(scene))
     if overrides.get("start") is not None:
         _refuse_start(overrides["start"])
+    overrides = {**overrides, **_extras(overrides)}
     return dataclasses.replace(settings, **overrides)
 
 
@@ -259,6 +279,26 @@ def _controls(values: Any) -> tuple[Any, ...]:
         if not isinstance(value, ControlSettings):
             raise InvalidRequest(reason=f"controls has {value!r} in it, {expected}")
     return values
+
+
+def _extras(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Those of the overrides that are lists of models, as tuples. Raises InvalidRequest for anything else in them."""
+    from .extras import ImagePromptSettings
+
+    found: dict[str, Any] = {}
+    for name, kind in {"loras": Lora, "embeddings": Embedding, "image_prompts": ImagePromptSettings}.items():
+        if name not in overrides:
+            continue
+        value = overrides[name]
+        entries = tuple(value) if isinstance(value, Iterable) else (value,)
+        for entry in entries:
+            if not isinstance(entry, kind):
+                raise InvalidRequest(reason=f"{name} has {entry!r} in it, expected a list of {kind.__name__}")
+        found[name] = entries
+    second = overrides.get("second_pass")
+    if second is not None and not isinstance(second, SecondPass):
+        raise InvalidRequest(reason=f"second_pass is {second!r}, expected protocol.request.SecondPass, or None")
+    return found
 
 
 def _refuse_start(start: Any) -> None:

@@ -13,7 +13,7 @@ from ..protocol.arrays import UInt8Array
 from ..protocol.client import Connection
 from ..protocol.errors import UnderpaintError
 from ..protocol.events import Event, PreviewReady, Progress, WorkerChanged
-from . import generation, png
+from . import generation, records
 from .capture import Capture
 from .generation import Outcome, Settings
 from .live_preview import enlarged
@@ -101,7 +101,7 @@ class BackgroundJob:
                     on_event=lambda event: self._on_event(connection, event),
                     cancelled=self._cancel.is_set,
                 )
-            self._messages.put(Done(outcome=outcome, packed=tuple(map(png.encoded, outcome.pictures))))
+            self._messages.put(Done(outcome=outcome, packed=records.packed(outcome)))
         except Exception as error:
             if not isinstance(error, UnderpaintError):
                 traceback.print_exception(error)

@@ -156,3 +156,56 @@ def mapping_changed(group: Any, _context: Any) -> None:
         # for it makes it.
         len(armature.override_library.reference.underpaint.bones)
     armature.update_tag()
+
+
+def search_checkpoints(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The checkpoints on this computer that what was typed may mean."""
+    return _models("CHECKPOINT", typed)
+
+
+def search_controlnets(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The ControlNets, likewise."""
+    return _models("CONTROLNET", typed)
+
+
+def search_loras(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The LoRAs, likewise."""
+    return _models("LORA", typed)
+
+
+def search_embeddings(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The textual inversions, likewise."""
+    return _models("EMBEDDING", typed)
+
+
+def search_adapters(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The IP-Adapters, likewise."""
+    return _models("IP_ADAPTER", typed)
+
+
+def search_image_encoders(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The image encoders, likewise."""
+    return _models("IMAGE_ENCODER", typed)
+
+
+def search_vaes(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The VAEs, likewise."""
+    return _models("VAE", typed)
+
+
+def search_safety_checkers(_self: Any, _context: Any, typed: str) -> list[tuple[str, str]]:
+    """The safety checkers, likewise."""
+    return _models("SAFETY_CHECKER", typed)
+
+
+def _models(kind: str, typed: str) -> list[tuple[str, str]]:
+    """What a field takes, and what tells it from others; what can't be used is left out."""
+    from ..protocol.models import ModelKind
+    from . import model_list
+
+    wanted = typed.casefold()
+    return [
+        (entry.reference, model_list.described(entry))
+        for entry in model_list.offered(ModelKind[kind])
+        if not entry.problem and wanted in f"{entry.reference} {entry.title}".casefold()
+    ]

@@ -22,7 +22,7 @@ from ..protocol.events import Event, PreviewReady, Progress
 from ..protocol.geometry import Extent
 from ..protocol.jobs import Phase, Timing
 from ..protocol.request import ControlKind
-from . import beauty, colour, identity, main_thread, passes, plans, png
+from . import beauty, colour, identity, main_thread, passes, plans, records
 from . import camera as cameras
 from . import capture as captures
 from .generation import Outcome, Settings, generate
@@ -226,11 +226,12 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         self._progress(Phase.WRITE_BACK)
         began = time.perf_counter()
         passes.write(self, layer, _with_outcome(raw, outcome, transparent=transparent))
+        records.stamp(self.get_result(), outcome)
         self._outcome = outcome
         last_timings = (*outcome.timings, Timing(phase=Phase.WRITE_BACK, ms=(time.perf_counter() - began) * 1e3))
         if settings.keep_image and not self.is_animation:
             timings = last_timings
-            packed = png.encoded(outcome.picture)  # here, as the main thread has the interface to draw
+            packed = records.packed(outcome)  # here, as the main thread has the interface to draw
             main_thread.post(lambda: _keep(outcome, timings, packed))
         main_thread.post(lambda: _remember(capture.left_out, outcome, plan_key))
         self._done(settings, outcome, capture.left_out, exact=exact)
@@ -285,10 +286,10 @@ class UnderpaintRenderEngine(bpy.types.RenderEngine):
         logs.logger(Program.BLENDER).error("%s", message, extra={"event": "render"})
 
 
-def _keep(outcome: Outcome, timings: tuple[Timing, ...], packed: bytes) -> None:
+def _keep(outcome: Outcome, timings: tuple[Timing, ...], packed: tuple[bytes, ...]) -> None:
     from . import images
 
-    images.keep(outcome, timings=timings, packed=[packed])
+    images.keep(outcome, timings=timings, packed=packed)
 
 
 def _remember(strangers: tuple[str, ...], outcome: Outcome, plan_key: tuple[object, ...]) -> None:

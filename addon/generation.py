@@ -1,7 +1,7 @@
 """From a scene's settings and a capture to a picture: the request, the job and what comes back."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,25 +19,36 @@ from ..protocol.request import (
     Control,
     ControlKind,
     ControlMapsRequest,
+    Embedding,
     GenerateRequest,
+    ImagePrompt,
+    Lora,
     Precision,
     Scheduler,
+    Seamless,
+    SecondPass,
     Sigmas,
     Start,
     Variant,
 )
 from . import controls as rows
-from . import kinds, machine, segmentation, starts
+from . import extras, kinds, machine, segmentation, starts
 from .capture import Capture, People, Wants
 from .controls import ControlSettings
+from .extras import ImagePromptSettings
 from .pixels import pixels_of
 from .segmentation import Classes
 from .starts import StartSettings
 
+OF_PAINTING = frozenset({"start", "loras", "embeddings", "image_prompts"})
+"""The settings that control maps have nothing to do with, and that can't be read from every scene."""
+
 _COLLECTED_S = 2.0
 
 __all__ = [
+    "OF_PAINTING",
     "ControlSettings",
+    "ImagePromptSettings",
     "Outcome",
     "Settings",
     "StartSettings",
@@ -72,15 +83,24 @@ class Settings:
     seeds: tuple[int, ...] = ()  # likewise
     batch_size: int = 1
     start: StartSettings | None = None
+    second_pass: SecondPass | None = None
+    loras: tuple[Lora, ...] = ()  # besides those that the prompt names
+    embeddings: tuple[Embedding, ...] = ()  # besides those in the models folders
+    image_prompts: tuple[ImagePromptSettings, ...] = ()
+    vae: str = ""
+    clip_skip: int = 0
+    plain_prompt: bool = False
+    seamless: Seamless = Seamless.OFF
+    safety_checker: str = ""
     precision: Precision = Precision.AUTO
     memory_budget_gb: float | None = None  # None takes what is free
 
     @classmethod
-    def from_scene(cls, scene: Any, view_layer: Any = None, *, without_start: bool = False) -> "Settings":
+    def from_scene(cls, scene: Any, view_layer: Any = None, *, without: Container[str] = ()) -> "Settings":
         """Read an original or evaluated scene's `underpaint` settings, and those of this computer.
 
-        `view_layer` is the one that is painted; without it the one that a capture takes. The start is left out where
-        nobody wants it, as of control maps alone. Raises InvalidRequest and its siblings for what can't be used.
+        `view_layer` is the one that is painted; without it the one that a capture takes. Of
+        OF_PAINTING, those in `without` are not read. Raises InvalidRequest and its siblings for what can't be used.
         """
         from .properties import DEFAULT_CONTROLS  # its registration needs Blender's property system
 
@@ -105,7 +125,16 @@ class Settings:
             sigmas=Sigmas[group.sigmas],
             pictures=group.pictures,
             batch_size=group.batch_size,
-            start=None if without_start else starts.from_scene(scene, view_layer),
+            start=None if "start" in without else starts.from_scene(scene, view_layer),
+            second_pass=extras.second_pass(group.extras),
+            loras=() if "loras" in without else extras.loras(group.extras),
+            embeddings=() if "embeddings" in without else extras.embeddings(group.extras),
+            image_prompts=() if "image_prompts" in without else extras.image_prompts(group.extras),
+            vae=group.extras.vae.strip(),
+            clip_skip=group.extras.clip_skip,
+            plain_prompt=group.extras.plain_prompt,
+            seamless=extras.seamless(group.extras),
+            safety_checker=group.extras.safety_checker.strip(),
             precision=machine.precision(),
             memory_budget_gb=machine.memory_budget_gb(),
         )
@@ -182,6 +211,7 @@ def build_request(settings: Settings, capture: Capture, upload: Callable[[AnyArr
         capture.extent,
         controls=_controls(settings, capture, upload),
         start=None if settings.start is None else starts.start(settings.start, capture, upload),
+        image_prompts=extras.uploaded(settings.image_prompts, upload),
         camera=capture.camera,
     )
 
@@ -192,6 +222,7 @@ def picture_request(
     *,
     controls: tuple[Control, ...],
     start: Start | None,
+    image_prompts: tuple[ImagePrompt, ...] = (),
     camera: Camera | None = None,
 ) -> GenerateRequest:
     """The request for pictures of this size. Raises InvalidRequest for prompts and seeds that don't go together."""
@@ -210,6 +241,15 @@ def picture_request(
         variants=tuple(others),
         batch_size=settings.batch_size,
         start=start,
+        second_pass=settings.second_pass,
+        loras=settings.loras,
+        embeddings=settings.embeddings,
+        image_prompts=image_prompts,
+        vae=settings.vae,
+        clip_skip=settings.clip_skip,
+        plain_prompt=settings.plain_prompt,
+        seamless=settings.seamless,
+        safety_checker=settings.safety_checker,
         precision=settings.precision,
         memory_budget_gb=settings.memory_budget_gb,
         camera=camera,

@@ -21,7 +21,7 @@ from . import backend_state, control_maps, map_images, scene_changes
 from . import capture as captures
 from .capture import People, Wants, capture
 from .control_maps import ControlMap, Sent
-from .generation import Settings
+from .generation import OF_PAINTING, Settings
 from .maps_job import MapsJob
 from .scene_changes import View
 
@@ -81,7 +81,7 @@ def look(scene: Any, view_layer: Any) -> Settings:
     """
     cancel()
     state.clicked_at = time.perf_counter()
-    settings = Settings.from_scene(scene, without_start=True)
+    settings = Settings.from_scene(scene, without=OF_PAINTING)
     with _quietly(view_layer):
         seen = capture(scene, view_layer, people=settings.people, wants=settings.wants())
     view = scene_changes.view(scene, view_layer.name, lit=settings.wants().beauty)
@@ -112,7 +112,7 @@ def finish(settings: Settings) -> tuple[ControlMap, ...]:
 
 def follow(scene: Any) -> tuple[ControlMap, ...]:
     """Make the maps of the look anew with the scene's settings of now, for scripts; blocks, renders nothing."""
-    settings = Settings.from_scene(scene, without_start=True)
+    settings = Settings.from_scene(scene, without=OF_PAINTING)
     _check_reach(settings)
     state.clicked_at = time.perf_counter()
     return finish(settings)
@@ -126,7 +126,7 @@ def is_true_of(scene: Any, view_layer: Any) -> bool:
     return (
         not current.stale
         and scene_changes.view(scene, view_layer.name, lit=current.wants.beauty) == current.view
-        and _reaches(Settings.from_scene(scene, without_start=True))
+        and _reaches(Settings.from_scene(scene, without=OF_PAINTING))
     )
 
 
@@ -222,7 +222,7 @@ def turn() -> None:
 def _follow_beside(scene: Any, changed_at: float) -> None:
     assert state.look is not None
     try:
-        settings = Settings.from_scene(scene, without_start=True)
+        settings = Settings.from_scene(scene, without=OF_PAINTING)
         _check_reach(settings)
     except UnderpaintError as error:
         state.error = str(error)

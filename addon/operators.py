@@ -10,6 +10,35 @@ from . import camera as cameras
 from . import images
 from .registration import of_classes
 
+_MODELS = (
+    ("CHECKPOINT", "Checkpoint"),
+    ("CONTROLNET", "ControlNet"),
+    ("LORA", "LoRA"),
+    ("EMBEDDING", "Embedding"),
+    ("ADAPTER", "IP-Adapter"),
+    ("IMAGE_ENCODER", "Image Encoder"),
+    ("VAE", "VAE"),
+    ("TILE_CONTROLNET", "Tile ControlNet"),
+    ("SAFETY_CHECKER", "Safety Checker"),
+)
+
+
+def _place(settings: Any, target: str) -> tuple[Any, str]:
+    """What a model belongs to, and the name of its field there; None where no row is active."""
+    extras = settings.extras
+    rows, index, field = {
+        "CHECKPOINT": ((settings,), 0, "checkpoint"),
+        "CONTROLNET": (settings.controls, settings.active_control, "controlnet"),
+        "LORA": (extras.loras, extras.active_lora, "lora"),
+        "EMBEDDING": (extras.embeddings, extras.active_embedding, "embedding"),
+        "ADAPTER": (extras.image_prompts, extras.active_image_prompt, "adapter"),
+        "IMAGE_ENCODER": (extras.image_prompts, extras.active_image_prompt, "image_encoder"),
+        "VAE": ((extras,), 0, "vae"),
+        "TILE_CONTROLNET": ((extras.second_pass,), 0, "tile_controlnet"),
+        "SAFETY_CHECKER": ((extras,), 0, "safety_checker"),
+    }[target]
+    return (rows[index] if 0 <= index < len(rows) else None), field
+
 
 class UNDERPAINT_OT_use_standard_view(bpy.types.Operator):
     """Show pictures with the colours they were painted in: Standard view transform, no look, exposure or curves"""
@@ -73,37 +102,32 @@ class UNDERPAINT_OT_new_seed(bpy.types.Operator):
 
 
 class UNDERPAINT_OT_choose_model(bpy.types.Operator):
-    """Choose the model's folder on this computer"""
+    """Choose the model's file on this computer, or its folder: open that and leave the file name empty"""
 
     bl_idname = "underpaint.choose_model"
-    bl_label = "Choose Model Folder"
+    bl_label = "Choose Model"
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
-    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    filter_glob: StringProperty(default="*.safetensors", options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
-    target: EnumProperty(
-        items=(("CHECKPOINT", "Checkpoint", ""), ("CONTROLNET", "ControlNet", "")),
-        options={"HIDDEN", "SKIP_SAVE"},
-    )
+    target: EnumProperty(items=[(target, label, "") for target, label in _MODELS], options={"HIDDEN", "SKIP_SAVE"})
 
     def invoke(self, context: Any, _event: Any) -> set[str]:
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context: Any) -> set[str]:
-        settings = context.scene.underpaint
         # The backend is another program: it knows nothing of Blender's "//".
-        folder = bpy.path.abspath(self.directory).rstrip("/\\")
-        if not folder:
-            self.report({"ERROR"}, "No folder was chosen")
+        chosen = bpy.path.abspath(self.filepath).rstrip("/\\")
+        if not chosen:
+            self.report({"ERROR"}, "No file or folder was chosen")
             return {"CANCELLED"}
-        if self.target == "CHECKPOINT":
-            settings.checkpoint = folder
-        elif 0 <= settings.active_control < len(settings.controls):
-            settings.controls[settings.active_control].controlnet = folder
-        else:
-            self.report({"ERROR"}, "No control is active that could have a ControlNet")
+        holder, field = _place(context.scene.underpaint, self.target)
+        if holder is None:
+            self.report({"ERROR"}, f"No row is active that could have the {dict(_MODELS)[self.target]}")
             return {"CANCELLED"}
+        setattr(holder, field, chosen)
         return {"FINISHED"}
 
 

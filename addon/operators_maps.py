@@ -12,7 +12,7 @@ from ..protocol.errors import UnderpaintError, UnmappedRig
 from . import backend_state, control_maps, inspector, map_images, words
 from .capture import capture
 from .control_maps import FileFormat, Sent
-from .generation import Settings
+from .generation import OF_PAINTING, Settings
 from .inspector import state
 from .registration import of_classes
 
@@ -153,7 +153,7 @@ def _frames(
         with client.ensure_running() as connection:
             for number in numbers:
                 scene.frame_set(number)
-                settings = Settings.from_scene(scene, without_start=True)
+                settings = Settings.from_scene(scene, without=OF_PAINTING)
                 seen = capture(scene, view_layer, people=settings.people, wants=settings.wants())
                 maps = control_maps.make(connection, settings, Sent(seen))
                 yield control_maps.save(maps, folder, file_format, frame=number)
@@ -165,7 +165,7 @@ def _maps_of_now(scene: Any, view_layer: Any) -> tuple[control_maps.ControlMap, 
     """The maps of the scene as it is; what was rendered to look at is used again, where it is still true."""
     if inspector.is_true_of(scene, view_layer):
         return inspector.follow(scene)
-    settings = Settings.from_scene(scene, without_start=True)
+    settings = Settings.from_scene(scene, without=OF_PAINTING)
     seen = capture(scene, view_layer, people=settings.people, wants=settings.wants())
     with client.ensure_running() as connection:
         return control_maps.make(connection, settings, Sent(seen))

@@ -50,10 +50,7 @@ class UNDERPAINT_OT_restore_result(_OnResult, bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         if missing:
-            self.report(
-                {"WARNING"},
-                f"The image or mask of {', '.join(missing)} has changed or is gone: choose it again, and switch it on",
-            )
+            self.report({"WARNING"}, images.lost_words(missing))
         else:
             self.report({"INFO"}, f'The settings of "{image.name}" are back')
         return {"FINISHED"}

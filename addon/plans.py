@@ -14,7 +14,7 @@ from ..protocol.request import GenerateRequest, PlanRequest, Start
 from ..protocol.sources import ReadyMap
 from . import camera as cameras
 from . import controls as rows
-from . import machine
+from . import extras, machine
 from .generation import Settings, of_job, picture_request
 
 _BLANK = np.zeros((8, 8, 3), np.uint8)
@@ -32,7 +32,7 @@ def key(scene: Any) -> tuple[object, ...]:
     group = scene.underpaint
     controls = tuple((item.kind, item.controlnet) for item in group.controls if item.enabled)
     batch = min(group.batch_size, group.pictures)
-    own = (group.checkpoint, len(group.controls), controls, batch, group.start.source)
+    own = (group.checkpoint, len(group.controls), controls, batch, group.start.source, *extras.weighing(group.extras))
     return (*own, cameras.frame(scene), machine.precision(), machine.memory_budget_gb())
 
 
@@ -70,6 +70,7 @@ def _blank_request(settings: Settings, extent: Extent, blank: ArrayRef) -> Gener
         settings,
         extent,
         controls=tuple(rows.shown(control, ReadyMap(image=blank)) for control in settings.controls),
+        image_prompts=tuple(extras.shown(prompt, blank) for prompt in settings.image_prompts),
         start=None
         if start is None
         else Start(

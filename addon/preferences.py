@@ -9,7 +9,7 @@ from ..protocol import client
 from . import backend_state, operators_backend, operators_install
 from .registration import of_classes
 from .samplers import PRECISIONS
-from .ui import sections
+from .ui import extras, sections
 
 
 class UNDERPAINT_AP_preferences(bpy.types.AddonPreferences):
@@ -62,6 +62,7 @@ class UNDERPAINT_AP_preferences(bpy.types.AddonPreferences):
             if told:
                 layout.label(text=told, icon="INFO")
         _draw_machine(layout, self)
+        _draw_models(layout, context)
 
 
 def _draw_machine(layout: Any, preferences: Any) -> None:
@@ -74,6 +75,13 @@ def _draw_machine(layout: Any, preferences: Any) -> None:
         row.label(text="Automatic")
     column.prop(preferences, "precision")
     column.prop(preferences, "torch_index")
+
+
+def _draw_models(layout: Any, context: Any) -> None:
+    header, body = layout.panel("underpaint_models_folders", default_closed=True)
+    header.label(text="Models Folders")
+    if body is not None:
+        extras.folders(body, context)
 
 
 def _draw_progress(layout: Any, progress: Any) -> None:

@@ -24,7 +24,7 @@ from ..protocol.options import (
     SegmentationOptions,
 )
 from ..protocol.request import ControlKind
-from . import callbacks, option_settings, sampling_settings
+from . import callbacks, extra_settings, option_settings, sampling_settings
 from .kinds import KINDS, icon_of, label_of
 from .samplers import SCHEDULERS, SIGMAS
 
@@ -119,9 +119,11 @@ class UNDERPAINT_PG_control(bpy.types.PropertyGroup):
     controlnet: StringProperty(
         name="ControlNet",
         description=(
-            "A folder with a ControlNet, or its name on the hub. Empty takes the one that belongs to the checkpoint "
-            "that Underpaint brings along"
+            "A ControlNet's file or folder, or its name in the models folders or on the hub. Empty takes the one that "
+            "belongs to the checkpoint that Underpaint brings along"
         ),
+        search=callbacks.search_controlnets,
+        search_options={"SUGGESTION"},
         update=callbacks.control_changed,
     )
     conditioning_scale: FloatProperty(
@@ -177,9 +179,11 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
     checkpoint: StringProperty(
         name="Checkpoint",
         description=(
-            "The Stable Diffusion model: a folder in the diffusers layout, or its name on the hub. "
+            "The Stable Diffusion model: a file or a folder, or its name in the models folders or on the hub. "
             "Empty takes the small one that Underpaint brings along"
         ),
+        search=callbacks.search_checkpoints,
+        search_options={"SUGGESTION"},
         update=callbacks.control_changed,
     )
     controls: CollectionProperty(
@@ -258,6 +262,11 @@ class UNDERPAINT_PG_settings(bpy.types.PropertyGroup):
         name="Start",
         description="The picture that painting begins with, instead of noise alone",
     )
+    extras: PointerProperty(
+        type=extra_settings.UNDERPAINT_PG_extras,
+        name="Extras",
+        description="LoRAs, image prompts, a second pass, and what else is asked of a picture",
+    )
     allow_download: BoolProperty(
         name="Download Missing Models",
         description=(
@@ -333,6 +342,7 @@ def effective_kinds(settings: Any) -> list[ControlKind]:
 _CLASSES = (
     *option_settings.CLASSES,
     *sampling_settings.CLASSES,
+    *extra_settings.CLASSES,
     UNDERPAINT_PG_control,
     UNDERPAINT_PG_settings,
     UNDERPAINT_PG_class,

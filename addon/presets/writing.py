@@ -16,6 +16,20 @@ _SETTINGS = (
     "batch_size",
 )
 _START = ("source", "strength", "mask_from", "mask_grow_px", "mask_blur_px")
+_EXTRAS = ("vae", "clip_skip", "plain_prompt", "seamless", "safety_checker")
+_LORA = ("enabled", "lora", "weight", "use_text_weight", "text_weight")
+_EMBEDDING = ("embedding", "token")
+_SECOND_PASS = (
+    "use",
+    "factor",
+    "strength",
+    "steps",
+    "use_tiles",
+    "tile_px",
+    "overlap_px",
+    "tile_controlnet",
+    "tile_scale",
+)
 _CONTROL = (
     "name",
     "enabled",
@@ -36,6 +50,14 @@ def write(path: Path, settings: Any) -> None:
     lines = ["import bpy", "", "underpaint = bpy.context.scene.underpaint"]
     lines += [f"underpaint.{name} = {_shown(getattr(settings, name))}" for name in _SETTINGS]
     lines += [f"underpaint.start.{name} = {_shown(getattr(settings.start, name))}" for name in _START]
+    lines += [f"underpaint.extras.{name} = {_shown(getattr(settings.extras, name))}" for name in _EXTRAS]
+    second = settings.extras.second_pass
+    lines += [f"underpaint.extras.second_pass.{name} = {_shown(getattr(second, name))}" for name in _SECOND_PASS]
+    for rows, names in (("loras", _LORA), ("embeddings", _EMBEDDING)):
+        lines.append(f"underpaint.extras.{rows}.clear()")
+        for item in getattr(settings.extras, rows):
+            lines.append(f"item = underpaint.extras.{rows}.add()")
+            lines += [f"item.{name} = {_shown(getattr(item, name))}" for name in names]
     lines += ["underpaint.controls.clear()", "underpaint.active_control = 0"]
     for control in settings.controls:
         lines.append("control = underpaint.controls.add()")

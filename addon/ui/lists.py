@@ -7,6 +7,7 @@ import bpy
 from ...protocol.errors import UnderpaintError
 from .. import images, properties
 from ..registration import of_classes
+from . import extras
 
 
 class UNDERPAINT_UL_controls(bpy.types.UIList):
@@ -79,4 +80,4 @@ def _seed(result: Any) -> str:
         return ""
 
 
-register, unregister = of_classes((UNDERPAINT_UL_controls, UNDERPAINT_UL_results))
+register, unregister = of_classes((UNDERPAINT_UL_controls, UNDERPAINT_UL_results, *extras.LISTS))

@@ -6,7 +6,7 @@ import bpy
 
 from ..presets import UNDERPAINT_PT_presets
 from ..registration import of_classes
-from . import maps, painting, sections
+from . import extras, maps, painting, sections
 
 
 class _RenderPanel:
@@ -31,6 +31,7 @@ class UNDERPAINT_PT_render(_RenderPanel, bpy.types.Panel):
         layout.use_property_decorate = False
         sections.prompt(layout, context)
         sections.checkpoint(layout, context)
+        extras.advice(layout, context)
         sections.warnings(layout, context)
 
 
@@ -66,6 +67,49 @@ class UNDERPAINT_PT_render_start(_RenderPanel, bpy.types.Panel):
 
     def draw(self, context: Any) -> None:
         painting.start(self.layout, context)
+
+
+class UNDERPAINT_PT_render_loras(_RenderPanel, bpy.types.Panel):
+    bl_label = "LoRAs"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        extras.loras(self.layout, context)
+
+
+class UNDERPAINT_PT_render_image_prompts(_RenderPanel, bpy.types.Panel):
+    bl_label = "Image Prompts"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        extras.image_prompts(self.layout, context)
+
+
+class UNDERPAINT_PT_render_second_pass(_RenderPanel, bpy.types.Panel):
+    bl_label = "Second Pass"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context: Any) -> None:
+        self.layout.prop(context.scene.underpaint.extras.second_pass, "use", text="")
+
+    def draw(self, context: Any) -> None:
+        extras.second_pass(self.layout, context)
+
+
+class UNDERPAINT_PT_render_more(_RenderPanel, bpy.types.Panel):
+    bl_label = "More"
+    bl_parent_id = "UNDERPAINT_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        extras.more(self.layout, context)
+        header, body = self.layout.panel("underpaint_embeddings", default_closed=True)
+        header.label(text="Embeddings")
+        if body is not None:
+            extras.embeddings(body, context)
 
 
 class UNDERPAINT_PT_render_size(_RenderPanel, bpy.types.Panel):
@@ -106,6 +150,10 @@ register, unregister = of_classes(
         UNDERPAINT_PT_render_maps,
         UNDERPAINT_PT_render_sampling,
         UNDERPAINT_PT_render_start,
+        UNDERPAINT_PT_render_loras,
+        UNDERPAINT_PT_render_image_prompts,
+        UNDERPAINT_PT_render_second_pass,
+        UNDERPAINT_PT_render_more,
         UNDERPAINT_PT_render_size,
         UNDERPAINT_PT_render_output,
         UNDERPAINT_PT_render_backend,

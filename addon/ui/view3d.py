@@ -6,7 +6,7 @@ import bpy
 
 from ..presets import UNDERPAINT_PT_presets
 from ..registration import of_classes
-from . import maps, painting, sections
+from . import extras, maps, painting, sections
 
 
 class _SidebarPanel:
@@ -59,6 +59,27 @@ class UNDERPAINT_PT_view3d_start(_SidebarPanel, bpy.types.Panel):
         painting.start(self.layout, context)
 
 
+class UNDERPAINT_PT_view3d_extras(_SidebarPanel, bpy.types.Panel):
+    bl_label = "Extras"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        drawn = (
+            ("loras", "LoRAs", extras.loras),
+            ("image_prompts", "Image Prompts", extras.image_prompts),
+            ("second_pass", "Second Pass", extras.second_pass),
+            ("more", "More", extras.more),
+            ("embeddings", "Embeddings", extras.embeddings),
+        )
+        for name, label, draw in drawn:
+            header, body = self.layout.panel(f"underpaint_extras_{name}", default_closed=True)
+            if name == "second_pass":
+                header.prop(context.scene.underpaint.extras.second_pass, "use", text="")
+            header.label(text=label)
+            if body is not None:
+                draw(body, context)
+
+
 class UNDERPAINT_PT_view3d_settings(_SidebarPanel, bpy.types.Panel):
     bl_label = "Settings"
     bl_options = {"DEFAULT_CLOSED"}
@@ -68,6 +89,7 @@ class UNDERPAINT_PT_view3d_settings(_SidebarPanel, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         sections.checkpoint(layout, context)
+        extras.advice(layout, context)
         column = layout.column()
         column.prop(context.scene.underpaint, "guidance_scale", text="Guidance")
         column.prop(context.scene.underpaint, "scheduler")
@@ -105,6 +127,7 @@ register, unregister = of_classes(
         UNDERPAINT_PT_view3d_controls,
         UNDERPAINT_PT_view3d_maps,
         UNDERPAINT_PT_view3d_start,
+        UNDERPAINT_PT_view3d_extras,
         UNDERPAINT_PT_view3d_settings,
         UNDERPAINT_PT_view3d_history,
         UNDERPAINT_PT_view3d_texture,

@@ -94,12 +94,12 @@ def test_the_size_is_rounded_in_one_click(scene: Any) -> None:
 
 
 def test_a_chosen_folder_is_absolute_for_the_backend(scene: Any, tmp_path: Path) -> None:
-    bpy.ops.underpaint.choose_model(directory=f"{tmp_path}/", target="CHECKPOINT")
+    bpy.ops.underpaint.choose_model(filepath=f"{tmp_path}/", target="CHECKPOINT")
     assert scene.underpaint.checkpoint == str(tmp_path)
-    with pytest.raises(RuntimeError, match="No control is active"):
-        bpy.ops.underpaint.choose_model(directory=f"{tmp_path}/", target="CONTROLNET")
+    with pytest.raises(RuntimeError, match="No row is active"):
+        bpy.ops.underpaint.choose_model(filepath=f"{tmp_path}/", target="CONTROLNET")
     bpy.ops.underpaint.add_default_controls()
-    bpy.ops.underpaint.choose_model(directory=f"{tmp_path}/", target="CONTROLNET")
+    bpy.ops.underpaint.choose_model(filepath=f"{tmp_path}/", target="CONTROLNET")
     assert scene.underpaint.controls[0].controlnet == str(tmp_path)
 
 

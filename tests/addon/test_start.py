@@ -12,7 +12,7 @@ from blend_dump import changes, dump
 from test_generation import identified, seen, upload
 from underpaint.addon import api, images, inspector, operators_generate, presets, starts
 from underpaint.addon.capture import capture
-from underpaint.addon.generation import Settings, StartSettings, build_request, pixels_of
+from underpaint.addon.generation import OF_PAINTING, Settings, StartSettings, build_request, pixels_of
 from underpaint.addon.passes import Wants
 from underpaint.protocol.arrays import ArrayRef
 from underpaint.protocol.checks import check
@@ -50,7 +50,7 @@ def test_an_image_is_started_from(scene: Any) -> None:
     group.image = image("photo", [[0.0, 1.0], [1.0, 0.0]])
     assert starts.problem_of(group) == ""
     settings = Settings.from_scene(scene)
-    assert settings.wants() == Settings.from_scene(scene, without_start=True).wants()  # nothing more is rendered
+    assert settings.wants() == Settings.from_scene(scene, without=OF_PAINTING).wants()  # nothing more is rendered
     start = asked(scene, seen())
     assert start == Start(image=upload(pixels_of(group.image)), strength=pytest.approx(0.6))
     group.image.source, group.image.filepath = "FILE", "//gone.png"

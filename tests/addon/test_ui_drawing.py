@@ -74,12 +74,15 @@ class _System:
 class _Preferences:
     """The add-on's preferences as they are at first; Blender makes them for add-ons that are switched on."""
 
-    bl_rna = preferences.UNDERPAINT_AP_preferences.bl_rna
     memory_budget_gb = 0.0
     precision = "AUTO"
 
     def __init__(self, layout: CheckingLayout) -> None:
         self.layout = layout
+
+    @property
+    def bl_rna(self) -> Any:
+        return preferences.UNDERPAINT_AP_preferences.bl_rna  # another one each time that the add-on is switched on
 
 
 def _context(scene: Any, **more: Any) -> Any:
