@@ -138,6 +138,10 @@ def _v11(*left_out: ControlKind) -> dict[ControlKind, Convention]:
     return {kind: rule for kind, rule in _V11.items() if kind not in left_out}
 
 
+def _only(*kinds: ControlKind) -> dict[ControlKind, Convention]:
+    return {kind: _V11[kind] for kind in kinds}
+
+
 _ROWS: dict[tuple[FamilyId, NetKind], dict[ControlKind, Convention]] = {
     # lllyasviel/control_v11*_sd15_*; gray: latentcat/control_v1p_sd15_brightness
     (FamilyId.SD15, NetKind.PLAIN): _V11,
@@ -171,6 +175,42 @@ _ROWS: dict[tuple[FamilyId, NetKind], dict[ControlKind, Convention]] = {
         # mode 7 of promax
         ControlKind.INPAINT: InpaintConvention(masked=0.0),
     },
+    # canny, depth, blur: stabilityai/stable-diffusion-3.5-large-controlnet-*; canny, openpose, tile: InstantX/SD3-*;
+    # inpaint: alimama-creative/SD3-Controlnet-Inpainting, whose pipeline blackens what is to be painted
+    (FamilyId.SD3, NetKind.PLAIN): {
+        **_only(ControlKind.CANNY, ControlKind.DEPTH, ControlKind.BLUR, ControlKind.OPENPOSE, ControlKind.TILE),
+        ControlKind.INPAINT: InpaintConvention(masked=0.0),
+    },
+    # canny: InstantX, XLabs-AI; depth: Shakker-Labs, jasperai (Upscaler: tile, low quality); canny, softedge, depth,
+    # openpose, gray: Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0, which takes no mode
+    (FamilyId.FLUX, NetKind.PLAIN): _only(
+        ControlKind.CANNY,
+        ControlKind.DEPTH,
+        ControlKind.SOFTEDGE,
+        ControlKind.OPENPOSE,
+        ControlKind.GRAY,
+        ControlKind.TILE,
+        ControlKind.LOW_QUALITY,
+    ),
+    # InstantX/FLUX.1-dev-Controlnet-Union, Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro
+    (FamilyId.FLUX, NetKind.UNION): _only(
+        ControlKind.CANNY,
+        ControlKind.TILE,
+        ControlKind.DEPTH,
+        ControlKind.BLUR,
+        ControlKind.OPENPOSE,
+        ControlKind.GRAY,
+        ControlKind.LOW_QUALITY,
+    ),
+    # InstantX/Qwen-Image-ControlNet-Union, which takes no mode; inpaint: InstantX/Qwen-Image-ControlNet-Inpainting
+    (FamilyId.QWEN_IMAGE, NetKind.PLAIN): {
+        **_only(ControlKind.CANNY, ControlKind.SOFTEDGE, ControlKind.DEPTH, ControlKind.OPENPOSE),
+        ControlKind.INPAINT: InpaintConvention(masked=0.0),
+    },
+    # alibaba-pai/Z-Image-Turbo-Fun-Controlnet-Union, which takes no mode
+    (FamilyId.Z_IMAGE, NetKind.PLAIN): _only(
+        ControlKind.CANNY, ControlKind.SOFTEDGE, ControlKind.DEPTH, ControlKind.OPENPOSE, ControlKind.MLSD
+    ),
 }
 
 DEPTH_OUTLIERS: dict[DepthEncoding, tuple[float, float]] = {

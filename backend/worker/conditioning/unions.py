@@ -27,7 +27,7 @@ class Union:
     """What one union net takes."""
 
     title: str
-    family: FamilyId | None  # None: none of Underpaint's yet
+    family: FamilyId
     repositories: tuple[str, ...]  # hub ids of its diffusers layout
     modes: dict[ControlKind, int | None]  # None: the net knows the kind by itself and must be given no mode
     mode_count: int  # num_control_type or num_mode in its config; 0 where it has none
@@ -88,7 +88,7 @@ UNIONS: dict[UnionId, Union] = {
     ),
     UnionId.FLUX_INSTANTX: Union(
         title="InstantX's union for Flux.1 dev",
-        family=None,
+        family=FamilyId.FLUX,
         repositories=("InstantX/FLUX.1-dev-Controlnet-Union",),
         modes=_FLUX,
         mode_count=10,
@@ -97,7 +97,7 @@ UNIONS: dict[UnionId, Union] = {
     ),
     UnionId.FLUX_SHAKKER_PRO: Union(
         title="Shakker Labs' Union Pro for Flux.1 dev",
-        family=None,
+        family=FamilyId.FLUX,
         repositories=("Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro",),
         modes=_FLUX,
         mode_count=10,
@@ -106,7 +106,7 @@ UNIONS: dict[UnionId, Union] = {
     ),
     UnionId.FLUX_SHAKKER_PRO_2: Union(
         title="Shakker Labs' Union Pro 2.0 for Flux.1 dev",
-        family=None,
+        family=FamilyId.FLUX,
         repositories=("Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0",),
         modes=dict.fromkeys((*_PLAIN, ControlKind.GRAY), None),
         mode_count=0,
@@ -115,7 +115,7 @@ UNIONS: dict[UnionId, Union] = {
     ),
     UnionId.QWEN_INSTANTX: Union(
         title="InstantX's union for Qwen-Image",
-        family=None,
+        family=FamilyId.QWEN_IMAGE,
         repositories=("InstantX/Qwen-Image-ControlNet-Union",),
         modes=dict.fromkeys(_PLAIN, None),
         mode_count=0,
@@ -136,26 +136,19 @@ def mode_of(union: UnionId, kind: ControlKind) -> int | None:
     return row.modes[kind]
 
 
-def mode(kind: ControlKind, modes: int) -> int:
-    """The mode to give a `ControlNetUnionModel` that tells `modes` kinds apart. Raises InvalidRequest as `mode_of`."""
-    for union, row in UNIONS.items():
-        if row.family is FamilyId.SDXL and row.mode_count == modes:
-            found = mode_of(union, kind)
-            if found is not None:
-                return found
-    raise InvalidRequest(reason=f"a union ControlNet with {modes} modes is not known, only ones with 6 or 8")
+def mode(family: FamilyId, kind: ControlKind, modes: int) -> int:
+    """The mode to give a union net of a family that tells `modes` kinds apart. Raises InvalidRequest as `mode_of`."""
+    counts = {row.mode_count: union for union, row in UNIONS.items() if row.family is family and row.mode_count}
+    if modes in counts:
+        found = mode_of(counts[modes], kind)
+        if found is not None:
+            return found
+    known = " or ".join(str(count) for count in sorted(counts)) or "none"
+    raise InvalidRequest(reason=f"a union ControlNet with {modes} modes is not known, only ones with {known}")
 
 
-def known_modes(reference: str) -> int:
-    """How many modes a union net has, by its hub id alone, so that a wrong kind is refused before any download.
-
-    0 for a reference that names no union net. Raises InvalidRequest for one of a family that no checkpoint
-    here belongs to.
-    """
+def known(reference: str) -> Union | None:
+    """The union net of that hub id, so that a wrong kind or family is refused before any download; None for others."""
     wanted = reference.strip().lower()
-    for row in UNIONS.values():
-        if wanted in (name.lower() for name in row.repositories):
-            if row.family is None:
-                raise InvalidRequest(reason=f"{reference.strip()} is {row.title}, a family that is not supported yet")
-            return row.mode_count
-    return 0
+    named = (row for row in UNIONS.values() if wanted in (name.lower() for name in row.repositories))
+    return next(named, None)

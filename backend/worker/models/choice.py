@@ -4,16 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....protocol.errors import ModelMissing
+from ....protocol.errors import ModelMismatch, ModelMissing
 from ....protocol.request import Control, ControlKind
 from ..conditioning import unions
 from ..conditioning.table import convention
-from ..families import FamilyId
+from ..families import FAMILIES, FamilyId
 from . import references
 from .inspection import (
     CheckpointInfo,
     ControlNetInfo,
     NetTraits,
+    check_family,
     check_match,
     inspect_controlnet,
     inspect_traits,
@@ -49,11 +50,19 @@ def choose(
     family, name = checkpoint.family.id, control.controlnet or str(control.kind)
 
     def vet(folder: Path) -> None:
+        check_family(checkpoint, folder, name)
         _check(family, control.kind, inspect_traits(folder, name))
 
-    named = _named_traits(control.controlnet)
-    if named.modes:
-        _check(family, control.kind, named)
+    named = unions.known(control.controlnet)
+    if named is not None:
+        if named.family is not family:
+            raise ModelMismatch(
+                controlnet=name,
+                controlnet_family=FAMILIES[named.family].title,
+                checkpoint=checkpoint.name or "the embedded checkpoint",
+                family=checkpoint.family.title,
+            )
+        _check(family, control.kind, NetTraits(modes=named.mode_count))
     folder = references.controlnet_folder(
         control.controlnet,
         kind=control.kind,
@@ -67,7 +76,7 @@ def choose(
     check_match(checkpoint, info)
     _check(family, control.kind, info.traits)
     modes = info.traits.modes
-    return NetChoice(info=info, mode=unions.mode(control.kind, modes) if modes else None)
+    return NetChoice(info=info, mode=unions.mode(family, control.kind, modes) if modes else None)
 
 
 def traits(control: Control, family: FamilyId, *, models: Path, allow_download: bool) -> NetTraits:
@@ -77,7 +86,8 @@ def traits(control: Control, family: FamilyId, *, models: Path, allow_download: 
     what its name says: a union net that is known, or else a plain one. Raises InvalidRequest for a kind of
     control that the net or its family doesn't know.
     """
-    found, name = _named_traits(control.controlnet), control.controlnet
+    named, name = unions.known(control.controlnet), control.controlnet
+    found = NetTraits(modes=0 if named is None else named.mode_count)
     if name:
         try:
             found = inspect_traits(
@@ -90,13 +100,8 @@ def traits(control: Control, family: FamilyId, *, models: Path, allow_download: 
     return found
 
 
-def _named_traits(reference: str) -> NetTraits:
-    """What is known of a net by its name alone."""
-    return NetTraits(modes=unions.known_modes(reference))
-
-
 def _check(family: FamilyId, kind: ControlKind, net: NetTraits) -> None:
     """Raise InvalidRequest for a control that the net wasn't trained on."""
     convention(family, kind, net.kind)
     if net.modes:
-        unions.mode(kind, net.modes)
+        unions.mode(family, kind, net.modes)

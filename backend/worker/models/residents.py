@@ -27,7 +27,7 @@ class Models:
 
     checkpoint: CheckpointInfo
     pipeline: Any  # diffusers' for text to image, without ControlNets: to encode prompts
-    unet: Any
+    unet: Any  # or the transformer that the family has in its place
     vae: Any
     nets: tuple[NetUse, ...]  # one for each of the choices asked for, in their order
     placement: Placement
@@ -71,7 +71,7 @@ class Residents:
         return Models(
             checkpoint=checkpoint,
             pipeline=self._assembled(checkpoint, parts),
-            unet=parts["unet"],
+            unet=parts[checkpoint.family.denoiser],
             vae=parts["vae"],
             nets=tuple(NetUse(net=loaded[choice.info.key], mode=choice.mode) for choice in nets),
             placement=Placement(plan, keepers),
@@ -168,7 +168,9 @@ class Residents:
         if self._pipeline is not None and self._pipeline[0] == key:
             return self._pipeline[1]
         arguments = {**light_parts(checkpoint), **parts}
-        if checkpoint.family.pooled_text:
+        if checkpoint.family.stock is not None:
+            pass  # its pipeline takes what a checkpoint holds
+        elif checkpoint.family.pooled_text:
             arguments["add_watermarker"] = False
         else:
             arguments |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
@@ -224,7 +226,12 @@ def _file_bytes(sources: Sequence[Source]) -> int:
 
 def _set_tiles(vae: Any, plan: Plan) -> None:
     """The side of the tiles that the VAE works in once tiling is switched on for a call."""
-    if plan.vae_tile_px is not None:
+    if plan.vae_tile_px is None:
+        return
+    if hasattr(vae, "tile_sample_min_height"):  # Qwen-Image's
+        vae.tile_sample_min_height = vae.tile_sample_min_width = plan.vae_tile_px
+        vae.tile_sample_stride_height = vae.tile_sample_stride_width = plan.vae_tile_px * 3 // 4
+    else:
         vae.tile_sample_min_size = plan.vae_tile_px
         vae.tile_latent_min_size = plan.vae_tile_px // LATENT_PX
 

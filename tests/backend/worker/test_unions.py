@@ -2,7 +2,7 @@
 
 import pytest
 from underpaint.backend.worker.conditioning.table import NetKind, convention
-from underpaint.backend.worker.conditioning.unions import UNIONS, UnionId, known_modes, mode, mode_of
+from underpaint.backend.worker.conditioning.unions import UNIONS, UnionId, known, mode, mode_of
 from underpaint.backend.worker.families import FamilyId
 from underpaint.protocol.errors import InvalidRequest
 from underpaint.protocol.request import ControlKind
@@ -21,19 +21,19 @@ def test_xinsir_s_modes() -> None:
         ControlKind.NORMAL: 4,
         ControlKind.SEGMENTATION: 5,
     }
-    assert {kind: mode(kind, 6) for kind in expected} == expected
-    assert {kind: mode(kind, 8) for kind in expected} == expected
-    assert (mode(ControlKind.TILE, 8), mode(ControlKind.INPAINT, 8)) == (6, 7)
+    assert {kind: mode(FamilyId.SDXL, kind, 6) for kind in expected} == expected
+    assert {kind: mode(FamilyId.SDXL, kind, 8) for kind in expected} == expected
+    assert (mode(FamilyId.SDXL, ControlKind.TILE, 8), mode(FamilyId.SDXL, ControlKind.INPAINT, 8)) == (6, 7)
 
 
 def test_a_kind_without_a_mode_is_refused_by_what_the_net_knows() -> None:
     with pytest.raises(InvalidRequest, match=r"has no mode for tile; it knows canny, depth, .*softedge"):
-        mode(ControlKind.TILE, 6)
+        mode(FamilyId.SDXL, ControlKind.TILE, 6)
     for modes in (6, 8):
         with pytest.raises(InvalidRequest, match="no mode for shuffle"):
-            mode(ControlKind.SHUFFLE, modes)
+            mode(FamilyId.SDXL, ControlKind.SHUFFLE, modes)
     with pytest.raises(InvalidRequest, match="7 modes is not known"):
-        mode(ControlKind.DEPTH, 7)
+        mode(FamilyId.SDXL, ControlKind.DEPTH, 7)
 
 
 def test_flux_s_modes() -> None:
@@ -52,12 +52,19 @@ def test_nets_without_a_mode_embedding_get_no_mode() -> None:
 
 
 def test_a_union_is_known_by_its_hub_id() -> None:
-    assert known_modes("xinsir/controlnet-union-sdxl-1.0") == 6
-    assert known_modes(" Brad-Twinkl/controlnet-union-sdxl-1.0-promax") == 8
-    assert known_modes("lllyasviel/control_v11p_sd15_canny") == 0
-    assert known_modes("") == 0
-    with pytest.raises(InvalidRequest, match=r"Flux\.1 dev, a family that is not supported"):
-        known_modes("InstantX/FLUX.1-dev-Controlnet-Union")
+    assert known("xinsir/controlnet-union-sdxl-1.0") is UNIONS[UnionId.XINSIR]
+    assert known(" Brad-Twinkl/controlnet-union-sdxl-1.0-promax") is UNIONS[UnionId.XINSIR_PROMAX]
+    assert known("InstantX/FLUX.1-dev-Controlnet-Union") is UNIONS[UnionId.FLUX_INSTANTX]
+    assert known("lllyasviel/control_v11p_sd15_canny") is None
+    assert known("") is None
+
+
+def test_ten_modes_are_flux_s_and_no_one_else_s() -> None:
+    assert mode(FamilyId.FLUX, ControlKind.OPENPOSE, 10) == 4
+    with pytest.raises(InvalidRequest, match="10 modes is not known, only ones with 6 or 8"):
+        mode(FamilyId.SDXL, ControlKind.OPENPOSE, 10)
+    with pytest.raises(InvalidRequest, match="only ones with none"):
+        mode(FamilyId.QWEN_IMAGE, ControlKind.OPENPOSE, 10)
 
 
 def test_modes_are_within_the_net_s_own_count_and_have_a_convention() -> None:
@@ -65,5 +72,5 @@ def test_modes_are_within_the_net_s_own_count_and_have_a_convention() -> None:
         numbers = [number for number in row.modes.values() if number is not None]
         assert all(0 <= number < row.mode_count for number in numbers)
         assert bool(numbers) == bool(row.mode_count)
-        for kind in row.modes if row.family else ():
-            convention(FamilyId.SDXL, kind, NetKind.UNION)
+        for kind in row.modes:
+            convention(row.family, kind, NetKind.UNION if row.mode_count else NetKind.PLAIN)
