@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from ..protocol.client import Home, logs
+from ..protocol.client import Home, logs, remote
+from ..protocol.errors import RemoteInvalid
 
 _SECRETS = re.compile(r"\b(hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{16,}")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]{1,256}@")
@@ -35,7 +36,8 @@ def scrub(text: str, *, home: Home, prompts: Iterable[str] = ()) -> str:
             text = re.sub(re.escape(spelling) + r"(?![\w-])", instead, text, flags=re.IGNORECASE)
     for pattern in _HOMES:
         text = pattern.sub("~", text)
-    for name, instead in ((_user(), "[user]"), (platform.node(), "[computer]")):
+    names = ((_user(), "[user]"), (platform.node(), "[computer]"), (_other_computer(home), "[other computer]"))
+    for name, instead in names:
         if len(name) > 2 and name.lower() not in _COMMON_NAMES:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", instead, text, flags=re.IGNORECASE)
     return text
@@ -81,3 +83,12 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # no name for this user, as in some containers
         return ""
+
+
+def _other_computer(home: Home) -> str:
+    """The name of the one whose backend is used; none where that is this one's, or can't be read and so wasn't said."""
+    try:
+        chosen = remote.load(home)
+    except RemoteInvalid:
+        return ""
+    return "" if chosen is None else chosen.endpoint.host

@@ -45,8 +45,8 @@ def trusting(certificate: str) -> ssl.SSLContext:
 
     Raises ssl.SSLError where it is no certificate.
     """
-    # Not ssl.create_default_context: its strict mode (Python 3.13) refuses certificates that openssl makes by
-    # default for lack of a key usage, which says nothing about one that is known to the byte.
+    # Not ssl.create_default_context: its strict mode (Python 3.13) asks of a certificate what public authorities owe,
+    # which says nothing about one that is known to the byte.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the certificate and the name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # one that somebody signed can be pinned, too

@@ -402,7 +402,8 @@ def test_one_that_does_not_answer_is_not_chosen(far: Far, tmp_path: Path, capsys
 def test_diagnostics_do_not_tell_its_token(far: Far, near: Home) -> None:
     (near.logs / "install.log").write_text(f"said {far.chosen.token}\n")
     text = diagnostics(near, checks=[check_service.check_remote, check_service.check_service])
-    assert "Other Computer" in text
+    assert "The backend at https://[other computer]:" in text
+    assert "localhost" not in text
     assert far.chosen.token not in text
     assert "BEGIN CERTIFICATE" not in text
     assert far.chosen.token not in repr(remote.load(near))
