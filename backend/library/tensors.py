@@ -1,0 +1,92 @@
+"""What a header says of a file's tensors, in the form in which models are told apart by it."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .headers import BITS, METADATA, Header, metadata
+
+_PRECISIONS = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "I8": "int8",
+    "U8": "uint8",
+    "F4": "float4",
+}  # by torch's names
+_MIXED_SHARE = 0.1  # of the bytes in another precision, above which a file is said to be mixed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensors:
+    """The tensors of one model: of a file, or of a component's shards together."""
+
+    shapes: dict[str, tuple[int, ...]]
+    heads: frozenset[str]  # the first parts of the names
+    metadata: dict[str, str]
+    precision: str  # that of most of the bytes, by torch's name
+    mixed: bool  # whether a good part of the bytes are in another
+
+    def has(self, *keys: str) -> bool:
+        """Whether all are there."""
+        return all(key in self.shapes for key in keys)
+
+    def any(self, pattern: str) -> bool:
+        """Whether a name matches a regular expression anywhere."""
+        return self.first(pattern) is not None
+
+    def first(self, pattern: str) -> tuple[int, ...] | None:
+        """The shape of the first tensor whose name matches."""
+        search = re.compile(pattern).search
+        return next((shape for key, shape in self.shapes.items() if search(key)), None)
+
+    def side(self, key: str, axis: int) -> int:
+        """One side of a tensor; 0 where there is none."""
+        shape = self.shapes.get(key, ())
+        return shape[axis] if -len(shape) <= axis < len(shape) else 0
+
+    def count(self, pattern: str) -> int:
+        """How many blocks there are: one more than the largest number in the pattern's group; 0 for none."""
+        search = re.compile(pattern).search
+        numbers = (int(match[1]) for key in self.shapes if (match := search(key)))
+        return max(numbers, default=-1) + 1
+
+    def below(self, prefix: str) -> "Tensors":
+        """Those whose names begin with `prefix`, without it."""
+        shapes = {key.removeprefix(prefix): shape for key, shape in self.shapes.items() if key.startswith(prefix)}
+        return Tensors(
+            shapes=shapes,
+            heads=frozenset(key.partition(".")[0] for key in shapes),
+            metadata=self.metadata,
+            precision=self.precision,
+            mixed=self.mixed,
+        )
+
+
+def tensors(headers: Iterable[Header]) -> Tensors:
+    """What the headers of a model's files say together."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    told: dict[str, str] = {}
+    bits: Counter[str] = Counter()
+    for header in headers:
+        told |= metadata(header)
+        for key, entry in header.items():
+            if key != METADATA:
+                shape = tuple(entry["shape"])
+                shapes[key] = shape
+                bits[entry["dtype"]] += math.prod(shape) * BITS[entry["dtype"]]
+    most = bits.most_common(2)
+    return Tensors(
+        shapes=shapes,
+        heads=frozenset(key.partition(".")[0] for key in shapes),
+        metadata=told,
+        precision=_PRECISIONS.get(most[0][0], most[0][0].lower()) if most else "",
+        mixed=len(most) > 1 and most[1][1] > _MIXED_SHARE * bits.total(),
+    )
