@@ -229,6 +229,7 @@ class PlanRequest:
     """Say where a picture would be painted and how, without painting it; the answer is `JobResult.plan`."""
 
     picture: GenerateRequest
+    hashes: bool = False  # read the models for `JobResult.models`: a second or so for each GB; else what is known
 
 
 @dataclass(frozen=True, kw_only=True)

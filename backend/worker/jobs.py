@@ -10,13 +10,16 @@ from typing import assert_never
 from ...protocol.checks import check
 from ...protocol.errors import DoesNotFit, InvalidRequest, OutOfMemory
 from ...protocol.jobs import JobResult, Phase, Timing
+from ...protocol.models import UsedModel
 from ...protocol.request import ControlMapsRequest, DownloadRequest, GenerateRequest, PlanRequest, Request
+from ..library.hashes import Hashes
 from .conditioning import ControlMap
 from .failures import is_out_of_memory
 from .inspecting import Inspected, inspect
 from .maps import MapMaker, OnProgress, stop_if, versions
 from .memory import devices, words
 from .memory.plan import Plan
+from .models.hashing import Hashing
 from .models.residents import Residents
 from .planning import Planned, answer, plan_picture
 from .sampling import Brief, Caches, Generated, HintCache, PromptCache, generate
@@ -24,6 +27,7 @@ from .sampling.guidance import ControlInput
 from .sampling.schedulers import TITLES
 from .sampling.start import StartPicture, start_picture
 from .telling import OnPreview, Telling
+from .used import loaded_models
 
 _GIB = 1 << 30
 _NOT_AGAIN = 0.95  # of what a plan was to take that memory ran out with
@@ -42,6 +46,7 @@ class JobRunner:
         """What was encoded last."""
         self._maps = maps
         self._models = models
+        self._hashes = Hashes(models)
         self._ran_out: Plan | None = None  # the last plan that memory ran out with; no other may take as much
 
     def run(
@@ -73,7 +78,9 @@ class JobRunner:
             case ControlMapsRequest():
                 return self._maps.run(job_id, request, on_progress=on_progress, cancelled=cancelled)
             case PlanRequest():
-                return answer(request, models=self._models, planned=self.planned, cancelled=cancelled)
+                return answer(
+                    request, models=self._models, hashes=self._hashes, planned=self.planned, cancelled=cancelled
+                )
             case DownloadRequest():
                 raise InvalidRequest(reason="downloads are not served yet")
             case _:
@@ -120,8 +127,11 @@ class JobRunner:
         if start is not None and not inspected.solver.timesteps:
             # strength 0: nothing is left to paint, so nothing is loaded, and the picture is not even encoded
             generated = Generated(images=(start.image,) * len(request.pictures), timings=(), notes=())
+            used: tuple[UsedModel, ...] = ()
         else:
-            generated, planned = self._paint(request, inspected, maps, start, planned, telling, waited_ms)
+            with Hashing(loaded_models(request, inspected), self._hashes) as hashing:
+                generated, planned = self._paint(request, inspected, maps, start, planned, telling, waited_ms, hashing)
+                used = hashing.models(lambda: stop_if(telling.cancelled))
         refs, stored = self._maps.store([*maps, *generated.images])
         return JobResult(
             images=tuple(refs[len(maps) :]),
@@ -131,6 +141,7 @@ class JobRunner:
             plan=planned.plan.words,
             notes=generated.notes,
             versions=versions(),
+            models=used,
         )
 
     def _paint(
@@ -142,6 +153,7 @@ class JobRunner:
         planned: Planned,
         telling: Telling,
         waited_ms: float,
+        hashing: Hashing,
     ) -> tuple[Generated, Planned]:
         """The pictures, and the plan by which they were made: the first, or where memory ran out one further down."""
         notes: list[str] = []
@@ -149,7 +161,7 @@ class JobRunner:
         while True:
             telling.note = f"{TITLES[request.scheduler]}, {request.steps} steps, {planned.plan.where}"
             try:
-                generated, loaded = self._painted(request, inspected, maps, start, planned.plan, telling)
+                generated, loaded = self._painted(request, inspected, maps, start, planned.plan, telling, hashing)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -176,10 +188,12 @@ class JobRunner:
         start: StartPicture | None,
         plan: Plan,
         telling: Telling,
+        hashing: Hashing,
     ) -> tuple[Generated, float]:
         """The pictures by one plan, and when the models were there (time.perf_counter())."""
         models = self.residents.models(inspected.checkpoint, inspected.used_nets, plan, telling.announce)
         loaded = time.perf_counter()
+        hashing.begin()
         controls = [
             ControlInput(
                 use=use,

@@ -9,11 +9,14 @@ from pathlib import Path
 from ...protocol.checks import check
 from ...protocol.jobs import JobResult, Phase, Timing
 from ...protocol.request import GenerateRequest, PlanRequest
+from ..library.hashes import Hashes
 from .inspecting import Inspected, inspect
 from .maps import stop_if, versions
 from .memory import devices, planner, sizes
 from .memory.needs import Needs
 from .memory.plan import Plan
+from .models.hashing import Hashing, known_models
+from .used import loaded_models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +54,11 @@ def answer(
     request: PlanRequest,
     *,
     models: Path,
+    hashes: Hashes,
     planned: Callable[[GenerateRequest, Inspected], Planned],
     cancelled: Callable[[], bool],
 ) -> JobResult:
-    """Tell the plan that `planned` makes. Nothing is downloaded, and of the weights only the headers are read.
+    """Tell the plan that `planned` makes. Nothing is downloaded; of weights only headers are read, but for hashes.
 
     Raises what painting the picture would raise before it begins.
     """
@@ -67,6 +71,12 @@ def answer(
 
     picture = dataclasses.replace(request.picture, allow_download=False)
     inspected = inspect(picture, models=models, announce=announce)
+    loaded = loaded_models(picture, inspected)
+    if request.hashes:
+        with Hashing(loaded, hashes) as hashing:
+            used = hashing.models(lambda: stop_if(cancelled))
+    else:
+        used = known_models(loaded, hashes)
     return JobResult(
         images=(),
         control_maps=(),
@@ -74,4 +84,5 @@ def answer(
         checkpoint=str(inspected.checkpoint.folder),
         plan=planned(picture, inspected).plan.words,
         versions=versions(),
+        models=used,
     )

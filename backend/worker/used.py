@@ -1,0 +1,48 @@
+"""The models that a picture job loads, by what its request calls them, and their files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...protocol.models import ModelKind
+from ...protocol.request import GenerateRequest
+from .inspecting import Inspected
+from .models.hashing import LoadedModel
+from .models.inspection import CheckpointInfo, Weights
+
+_EMBEDDED = "Embedded"  # the title of what is made here rather than found
+
+
+def loaded_models(request: GenerateRequest, inspected: Inspected) -> tuple[LoadedModel, ...]:
+    """Every model that is read from files, once each: the checkpoint, then the ControlNets that count."""
+    found = (*_of_checkpoint(inspected.checkpoint), *_of_controls(request, inspected))
+    return tuple({(model.kind, model.reference, model.files): model for model in found}.values())
+
+
+def _of_checkpoint(info: CheckpointInfo) -> Iterator[LoadedModel]:
+    """The checkpoint with all its components."""
+    folder = info.folder if (info.folder / "model_index.json").is_file() else None
+    files = dict.fromkeys(file for weights in info.weights.values() for file in _files(weights))
+    yield LoadedModel(
+        kind=ModelKind.CHECKPOINT,
+        reference=info.name,
+        files=tuple(files),
+        folder=folder,
+        title="" if info.name else _EMBEDDED,
+    )
+
+
+def _of_controls(request: GenerateRequest, inspected: Inspected) -> Iterator[LoadedModel]:
+    for index in inspected.used:
+        info, control = inspected.nets[index].info, request.controls[index]
+        folder = info.folder if (info.folder / "config.json").is_file() else None
+        yield LoadedModel(
+            kind=ModelKind.CONTROLNET,
+            reference=control.controlnet,
+            files=_files(info.weights),
+            folder=folder,
+            title="" if control.controlnet else f"{_EMBEDDED} {control.kind}",
+        )
+
+
+def _files(weights: Weights) -> tuple[Path, ...]:
+    return tuple(weights.folder / name for name, _, _ in weights.stamp)
