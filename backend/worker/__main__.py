@@ -15,10 +15,10 @@ from ...protocol.arrays import UInt8Array
 from ...protocol.errors import JobCancelled
 from ...protocol.events import Progress
 from ...protocol.jobs import JobResult, Phase
-from ...protocol.request import ControlMapsRequest
+from ...protocol.request import ControlMapsRequest, DownloadRequest
 from ..blobstore import BlobStore
 from ..pipe import Failed, MapsReady, Previewed, Ready, Reported, Succeeded
-from .channel import Channel, Waiting
+from .channel import Channel, Lane, Waiting
 
 if TYPE_CHECKING:
     from .jobs import JobRunner
@@ -47,9 +47,10 @@ def main(argv: list[str] | None = None) -> int:
     threading.Thread(
         target=_serve_looks, args=(channel, preparing, maps, options.blobs), name="looks", daemon=True
     ).start()
+    threading.Thread(target=_serve_downloads, args=(channel, options.blobs), name="downloads", daemon=True).start()
     channel.send(MapsReady())
     while True:
-        job = channel.next_job(look=False)
+        job = channel.next_job(Lane.PICTURES)
         channel.finish(job.run.job_id, _serve(channel, preparing, job, options.blobs))
 
 
@@ -94,13 +95,31 @@ def _serve_looks(channel: Channel, preparing: "Future[JobRunner]", maps: "MapMak
     from .failures import error_info
 
     while True:
-        job = channel.next_job(look=True)
+        job = channel.next_job(Lane.LOOKS)
         run, cancelled = job.run, job.cancelled.is_set
         try:
             if isinstance(run.request, ControlMapsRequest):
                 result = maps.run(run.job_id, run.request, on_progress=_reporter(channel), cancelled=cancelled)
             else:
                 result = _run(channel, preparing, job)
+        except Exception as error:  # as below
+            traceback.print_exc(file=sys.stderr)
+            channel.finish(run.job_id, Failed(job_id=run.job_id, error=error_info(error, device="cpu", blobs=blobs)))
+        else:
+            channel.finish(run.job_id, Succeeded(job_id=run.job_id, result=result))
+
+
+def _serve_downloads(channel: Channel, blobs: Path) -> None:
+    """Fetch models from the hub, one after the other, whatever is painted in the meantime."""
+    from .downloading import download
+    from .failures import error_info
+
+    while True:
+        job = channel.next_job(Lane.DOWNLOADS)
+        run, cancelled = job.run, job.cancelled.is_set
+        try:
+            assert isinstance(run.request, DownloadRequest)  # as `channel` sorts them
+            result = download(run.job_id, run.request, on_progress=_reporter(channel), cancelled=cancelled)
         except Exception as error:  # as below
             traceback.print_exc(file=sys.stderr)
             channel.finish(run.job_id, Failed(job_id=run.job_id, error=error_info(error, device="cpu", blobs=blobs)))

@@ -7,15 +7,24 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import BinaryIO, NoReturn
 
 from ...protocol.errors import JobCancelled
-from ...protocol.request import ControlMapsRequest, PlanRequest, Request
+from ...protocol.request import ControlMapsRequest, DownloadRequest, PlanRequest, Request
 from ...protocol.sources import Photo
 from ..pipe import Beat, Cancel, Failed, FromWorker, PipeBroken, Run, Shutdown, read_frame, write_frame
 
 _BEAT_S = 1.0
 _LAST_RESORT_S = 300.0  # longer than the service waits for a beat while it lives
+
+
+class Lane(Enum):
+    """Where jobs go one after the other, while those of other lanes are under way."""
+
+    PICTURES = auto()  # whatever needs a net
+    LOOKS = auto()
+    DOWNLOADS = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +47,7 @@ class Channel:
         self._incoming = incoming
         self._outgoing = outgoing
         self._writing = threading.Lock()
-        self._pictures: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
-        self._looks: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+        self._arrived: dict[Lane, queue.SimpleQueue[Waiting]] = {lane: queue.SimpleQueue() for lane in Lane}
         self._jobs: dict[str, Waiting] = {}  # those that have come in and have not ended
         self._begun: set[str] = set()
         self._deciding = threading.Lock()  # over whether a job begins or is dropped
@@ -57,11 +65,10 @@ class Channel:
         except OSError:
             _leave("the service closed the pipe", 0)
 
-    def next_job(self, *, look: bool) -> Waiting:
-        """Wait for a job: one that goes beside a picture, or one of the others."""
-        arrived = self._looks if look else self._pictures
+    def next_job(self, lane: Lane) -> Waiting:
+        """Wait for a lane's next job."""
         while True:
-            job = arrived.get()
+            job = self._arrived[lane].get()
             with self._deciding:
                 if job.run.job_id in self._jobs:
                     self._begun.add(job.run.job_id)
@@ -93,7 +100,7 @@ class Channel:
     def _take(self, run: Run) -> None:
         job = Waiting(run=run, cancelled=threading.Event(), arrived=time.perf_counter())
         self._jobs[run.job_id] = job
-        (self._looks if goes_beside(run.request) else self._pictures).put(job)
+        self._arrived[_lane(run.request)].put(job)
 
     def _cancel(self, job_id: str) -> None:
         """A job that hasn't begun ends here and now; a running one looks at its event after each step."""
@@ -113,6 +120,12 @@ class Channel:
             if sys.platform == "darwin":
                 renew_last_resort()
             self.send(Beat())
+
+
+def _lane(request: Request) -> Lane:
+    if isinstance(request, DownloadRequest):
+        return Lane.DOWNLOADS
+    return Lane.LOOKS if goes_beside(request) else Lane.PICTURES
 
 
 def goes_beside(request: Request) -> bool:

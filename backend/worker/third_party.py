@@ -26,4 +26,5 @@ def transformers() -> Any:
 
 def hub_is_offline() -> bool:
     """Whether the environment keeps huggingface_hub from the network, by its own rule."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return said.upper() in ("1", "ON", "YES", "TRUE")

@@ -1,16 +1,18 @@
-"""Models from the hub, fetched on the user's word alone."""
+"""Models by their hub ids: from the Hugging Face cache, and from the hub for a picture that may fetch them."""
 
-import importlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ....protocol.errors import ModelMissing
+from ..hub import cache, choosing
+from ..hub.fetching import Standing, fetch
 from ..third_party import hub_is_offline
 
-# Twins of the same weights in other precisions, and parts that are never used here.
-_NOT_NEEDED = ("*.fp16.*", "*.non_ema.*", "*flax*", "*openvino*", "*onnx*", "safety_checker/*", "feature_extractor/*")
+_HAVE_WEIGHTS = ("unet", "transformer", "vae", "text_encoder")  # components, and what else begins so
+_ANNOUNCED_EVERY_S = 1.0
 
 
 def snapshot(
@@ -18,15 +20,11 @@ def snapshot(
 ) -> Path:
     """The folder of a hub id in the Hugging Face cache, fetched first where that is allowed and it lacks `files`.
 
-    `files` are names or patterns; a plain name is there or not, a pattern asks for the whole. `announce` hears of a
-    download before it begins, and may raise to prevent it. Raises ModelMissing, saying what to do.
+    `files` are plain names, or patterns, which ask for all that the repository's kind of model needs. `announce` hears
+    of a download before it begins and each second while it lasts, and may raise to end it. Raises ModelMissing,
+    ModelGated, DownloadFailed.
     """
-    hub: Any = importlib.import_module("huggingface_hub")
-    offline = hub_is_offline()
-    try:
-        cached = Path(hub.snapshot_download(hub_id, local_files_only=True))
-    except FileNotFoundError:  # huggingface_hub's LocalEntryNotFoundError among them
-        cached = None
+    cached, offline = cache.snapshot(hub_id), hub_is_offline()
     if not allow_download or offline:
         if cached is not None:
             return cached  # should a part be missing, inspection names it
@@ -36,25 +34,32 @@ def snapshot(
             reason=f"it is not in the Hugging Face cache, and {forbidden}. Allow the download, or put the "
             f"diffusers folder at {models / hub_id}",
         )
+    everything = any("*" in file for file in files)
     # Plain names are there or not; a pattern is never a file, and so asks for the whole.
     if cached is not None and (_has_weights(cached) or all((cached / file).is_file() for file in files)):
         return cached
     announce(f"Downloading {hub_id}")
-    try:
-        return Path(hub.snapshot_download(hub_id, allow_patterns=list(files), ignore_patterns=list(_NOT_NEEDED)))
-    except (hub.errors.HfHubHTTPError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-            raise  # the disk's trouble, not the hub's
-        raise ModelMissing(model=hub_id, reason=f"the download failed: {_first_line(error)}") from error
+    announced = [time.monotonic()]
+
+    def tell(standing: Standing) -> None:
+        if time.monotonic() - announced[0] >= _ANNOUNCED_EVERY_S:
+            announced[0] = time.monotonic()
+            announce(f"Downloading {hub_id}: {standing.words}")
+
+    return fetch(hub_id, choosing.needed if everything else choosing.just(*files), tell=tell).folder
 
 
 def _has_weights(folder: Path) -> bool:
     """Whether a snapshot was fetched to its end; one that was cut off is fetched on."""
-    index = folder / "model_index.json"
+    index = folder / choosing.INDEX
     if not index.is_file():
         return _complete(folder)
-    parts = {"unet", "vae", "text_encoder", *json.loads(index.read_bytes())}
-    return all(_complete(folder / part) for part in parts if part.startswith(("unet", "vae", "text_encoder")))
+    found: Any = json.loads(index.read_bytes())
+    named = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    # [null, null] stands for a part that was left out
+    parts = {part for part, what in named.items() if not (isinstance(what, list) and None in what)}
+    parts = {part for part in parts if part.startswith(_HAVE_WEIGHTS)} or {"unet", "vae", "text_encoder"}
+    return all(_complete(folder / part) for part in parts)
 
 
 def _complete(folder: Path) -> bool:
@@ -66,7 +71,3 @@ def _complete(folder: Path) -> bool:
     }
     present = {file.name for file in folder.glob("*.safetensors")}
     return bool(present) and shards <= present
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.pipe import Failed, Run, Succeeded, read_frame, write_frame
-from underpaint.protocol.errors import ControlNetNotChosen, DetectorMissing, ModelMissing
+from underpaint.protocol.errors import ControlNetNotChosen, DetectorMissing, DownloadFailed, ModelMissing
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request
 from underpaint.protocol.sources import Detector, Photo
@@ -81,5 +81,5 @@ def test_with_the_users_word_the_hub_is_asked(
         monkeypatch.delenv(name, raising=False)
     request = asked(checkpoint="nobody/no-such-checkpoint", controls=(), allow_download=True)
     ended, reached = ends([request], blobs=blobs.folder, models=models, tmp_path=tmp_path)
-    assert ended == [ModelMissing.code]
+    assert ended == [DownloadFailed.code]
     assert any("127.0.0.1" in one for one in reached)
