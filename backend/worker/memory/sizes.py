@@ -4,14 +4,13 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from ....protocol.geometry import Extent
 from ....protocol.request import GenerateRequest
-from ...library.headers import read_header
 from ..models.choice import NetChoice
-from ..models.inspection import CheckpointInfo, Weights
+from ..models.inspection import CheckpointInfo
+from ..models.weights import Weights
 from .needs import Needs, Part
 from .plan import Group
 
@@ -41,7 +40,7 @@ def needs(
         part(info.name or info.folder.name, info.weights, Group.DENOISER, levels, is_net=True)
         for info in chosen.values()
     ]
-    vae = _config(checkpoint.weights["vae"].folder)
+    vae = _config(checkpoint.weights["vae"])
     size = Extent(width=max(request.size.width, 8), height=max(request.size.height, 8))
     return Needs(
         title=title(checkpoint.family.short, len(chosen)),
@@ -66,7 +65,7 @@ def title(family: str, nets: int) -> str:
 
 def part(name: str, weights: Weights, group: Group, levels: int, *, is_net: bool = False) -> Part:
     """A component's size. `levels` is how often the UNet halves the latent, and one."""
-    shapes = read_shapes(weights, name)
+    shapes = weights.shapes(name)
     leaves: dict[str, int] = {}
     for key, shape in shapes.items():
         leaf = key.rpartition(".")[0]
@@ -82,16 +81,6 @@ def part(name: str, weights: Weights, group: Group, levels: int, *, is_net: bool
         macs=macs,
         pair_macs=pair_macs,
     )
-
-
-def read_shapes(weights: Weights, name: str) -> Shapes:
-    """The shape of every tensor. Raises ModelBroken for a file that changed since it was inspected."""
-    return {
-        key: tuple(entry["shape"])
-        for file, _, _ in weights.stamp
-        for key, entry in read_header(weights.folder / file, name).items()
-        if key != "__metadata__"
-    }
 
 
 def _macs(shapes: Shapes, levels: int) -> tuple[float, float]:
@@ -149,6 +138,8 @@ def _skips(config: dict[str, Any], channels: Sequence[int]) -> float:
     return sum(outputs())
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    file = folder / "config.json"
+def _config(weights: Weights) -> dict[str, Any]:
+    if weights.part is not None:
+        return dict(weights.part.config)
+    file = weights.folder / "config.json"
     return cast("dict[str, Any]", json.loads(file.read_text())) if file.is_file() else {}

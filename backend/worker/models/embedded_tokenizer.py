@@ -22,7 +22,7 @@ def write_tokenizer(folder: Path) -> None:
     have these four, and every version reads them.
     """
     folder.mkdir(parents=True)
-    characters = _byte_characters()
+    characters = byte_characters()
     tokens = [*characters, *(character + "</w>" for character in characters), _START, _END]
     _write(folder / "vocab.json", {token: index for index, token in enumerate(tokens)})
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
@@ -34,7 +34,7 @@ def write_tokenizer(folder: Path) -> None:
     )
 
 
-def _byte_characters() -> list[str]:
+def byte_characters() -> list[str]:
     """A printable character for each byte, as GPT-2 and CLIP assign them: itself, or one from U+0100 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     rest = [byte for byte in range(256) if byte not in printable]

@@ -1,7 +1,7 @@
 """What a model folder is, told from its JSON files and safetensors headers, before any weight is loaded."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +9,9 @@ from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing
 from ...library.headers import read_header
 from ..conditioning.table import NetKind
 from ..families import FAMILIES, Family, FamilyId
+from . import stock_nets
+from .single_file import checkpoint_parts, controlnet_part
+from .weights import Weights, make_stamp
 
 LATENT_CHANNELS = 4  # of every family so far, and so what a plain UNet and every ControlNet take
 HOLE_CHANNELS = 9  # latents, a mask, and the latents of the picture with the hole
@@ -20,22 +23,13 @@ _CONTROLNET_CLASSES = ("ControlNetModel", _UNION_CLASS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
-    """One component's weights on disk."""
-
-    folder: Path
-    variant: str | None  # "fp16" when only model.fp16.safetensors is there
-    stamp: tuple[tuple[str, int, int], ...]  # name, size and time of change of each file: changes when they do
-
-
-@dataclass(frozen=True, kw_only=True)
 class CheckpointInfo:
     """A checkpoint whose files are whole."""
 
-    folder: Path
+    folder: Path  # or the single file
     name: str  # as the request calls it
     family: Family
-    unet_config: dict[str, Any]
+    unet_config: dict[str, Any]  # or of what the family has in its place, a transformer
     scheduler_config: dict[str, Any]
     zeros_for_empty: bool  # an empty negative prompt is zeros, not the text encoders' idea of nothing
     weights: dict[str, Weights]  # by component: "unet", "vae", "text_encoder", ...
@@ -73,7 +67,7 @@ class NetTraits:
 class ControlNetInfo:
     """A ControlNet whose files are whole."""
 
-    folder: Path
+    folder: Path  # or the single file
     name: str
     config: dict[str, Any]
     weights: Weights
@@ -86,18 +80,22 @@ class ControlNetInfo:
 
 
 def inspect_family(folder: Path, name: str) -> Family:
-    """The family of a checkpoint folder. Raises ModelMissing or ModelBroken."""
+    """The family of a checkpoint folder or file. Raises ModelMissing or ModelBroken."""
+    if folder.is_file():
+        return FAMILIES[checkpoint_parts(folder, name).family]
     if not (folder / "model_index.json").is_file():
         raise ModelBroken(
             model=name,
             reason=f"{folder} is not a diffusers checkpoint: it has no model_index.json. "
-            "A ControlNet goes into a control, and a single file must be converted first",
+            "A ControlNet goes into a control, and a single file is named itself, not the folder where it lies",
         )
     class_name = str(_read_json(folder / "model_index.json", name).get("_class_name", ""))
-    unet = _read_json(folder / "unet" / "config.json", name)
-    for family in FAMILIES.values():
-        if class_name in family.checkpoint_classes and _is_sd2(unet) == (family.id is FamilyId.SD2):
-            return family
+    named = [family for family in FAMILIES.values() if class_name in family.checkpoint_classes]
+    if len(named) == 1:
+        return named[0]
+    if named:  # SD 1 and SD 2 have the same pipelines
+        unet = _read_json(folder / "unet" / "config.json", name)
+        return next(family for family in named if _is_sd2(unet) == (family.id is FamilyId.SD2))
     known = ", ".join(family.title for family in FAMILIES.values())
     raise ModelBroken(model=name, reason=f"it is a {class_name or 'checkpoint of no known class'}; known are {known}")
 
@@ -107,21 +105,35 @@ def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
 
     Raises ModelBroken, naming the file, for one that is missing, cut off or pickled.
     """
+    return _checkpoint_file(folder, name) if folder.is_file() else _checkpoint_folder(folder, name)
+
+
+def _checkpoint_file(file: Path, name: str) -> CheckpointInfo:
+    parts = checkpoint_parts(file, name)
+    family = FAMILIES[parts.family]
+    _check_channels(parts.unet_config, family, name)
+    return CheckpointInfo(
+        folder=file,
+        name=name,
+        family=family,
+        unet_config=parts.unet_config,
+        scheduler_config=parts.scheduler_config,
+        zeros_for_empty=family.pooled_text,
+        weights=parts.weights,
+    )
+
+
+def _checkpoint_folder(folder: Path, name: str) -> CheckpointInfo:
     family = inspect_family(folder, name)
-    unet = _read_json(folder / "unet" / "config.json", name)
-    if unet.get("in_channels") not in (LATENT_CHANNELS, HOLE_CHANNELS):
-        raise ModelBroken(
-            model=name,
-            reason=f"its UNet takes {unet.get('in_channels')} channels; plain ones ({LATENT_CHANNELS}) and those for "
-            f"inpainting ({HOLE_CHANNELS}) work, others, such as depth checkpoints, don't. Choose the plain one",
-        )
+    denoiser = _read_json(folder / family.denoiser / "config.json", name)
+    _check_channels(denoiser, family, name)
     weights = {
-        "unet": find_weights(folder / "unet", "diffusion_pytorch_model", name),
+        family.denoiser: find_weights(folder / family.denoiser, "diffusion_pytorch_model", name),
         "vae": find_weights(folder / "vae", "diffusion_pytorch_model", name),
     }
     for encoder, _, tokenizer in family.text_encoders:
         weights[encoder] = find_weights(folder / encoder, "model", name)
-        if not any((folder / tokenizer / file).is_file() for file in ("vocab.json", "tokenizer.json")):
+        if not any((folder / tokenizer / file).is_file() for file in ("vocab.json", "tokenizer.json", "spiece.model")):
             raise ModelBroken(model=name, reason=f"{tokenizer}/vocab.json is missing")
     scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", name)
     # what diffusers takes where the checkpoint doesn't say
@@ -130,15 +142,38 @@ def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
         folder=folder,
         name=name,
         family=family,
-        unet_config=unet,
+        unet_config=denoiser,
         scheduler_config=scheduler,
         zeros_for_empty=family.pooled_text and bool(zeros),
         weights=weights,
     )
 
 
+def _check_channels(denoiser: dict[str, Any], family: Family, name: str) -> None:
+    channels = denoiser.get("in_channels")
+    if channels in family.inputs:
+        return
+    if family.stock is not None:
+        reason = (
+            f"its transformer takes {channels} channels, and {family.title}'s plain ones {family.inputs[0]}; those "
+            "that take a picture besides, such as Fill, Kontext and Edit, don't work. Choose the plain one"
+        )
+    else:
+        reason = (
+            f"its UNet takes {channels} channels; plain ones ({LATENT_CHANNELS}) and those for "
+            f"inpainting ({HOLE_CHANNELS}) work, others, such as depth checkpoints, don't. Choose the plain one"
+        )
+    raise ModelBroken(model=name, reason=reason)
+
+
 def inspect_controlnet(folder: Path, name: str) -> ControlNetInfo:
     """Everything that can be known of a ControlNet without loading it. Raises ModelMissing or ModelBroken."""
+    if folder.is_file():
+        weights = controlnet_part(folder, name)
+        assert weights.part is not None
+        config = dict(weights.part.config)
+        _check_net(config, name)
+        return ControlNetInfo(folder=folder, name=name, config=config, weights=weights, traits=_config_traits(config))
     config = _controlnet_config(folder, name)
     return ControlNetInfo(
         folder=folder,
@@ -155,15 +190,22 @@ def inspect_traits(folder: Path, name: str) -> NetTraits:
     A union net is told by its class or by its weights, which hold an embedding for each mode: configs from
     before diffusers knew unions call them plain. Raises ModelBroken for what is no ControlNet.
     """
-    config = _controlnet_config(folder, name)
-    modes = 0
-    if config["_class_name"] == _UNION_CLASS or "num_control_type" in config:
-        modes = int(config.get("num_control_type", _UNION_MODES))
+    if folder.is_file():
+        return inspect_controlnet(folder, name).traits
+    traits = _config_traits(_controlnet_config(folder, name))
     for file in sorted(folder.glob(f"{_CONTROLNET_WEIGHTS}*.safetensors")):
         embedding = read_header(file, name).get("task_embedding")
         if embedding is not None:
-            modes = int(embedding["shape"][0])
-            break
+            return replace(traits, modes=int(embedding["shape"][0]))
+    return traits
+
+
+def _config_traits(config: dict[str, Any]) -> NetTraits:
+    if stock_nets.family_of(config) is not None:
+        return NetTraits(modes=stock_nets.modes(config))
+    modes = 0
+    if config["_class_name"] == _UNION_CLASS or "num_control_type" in config:
+        modes = int(config.get("num_control_type", _UNION_MODES))
     swaps = config.get("controlnet_conditioning_channel_order", "rgb") == "bgr"
     return NetTraits(modes=modes, swaps_red_blue=swaps)
 
@@ -173,20 +215,58 @@ def _controlnet_config(folder: Path, name: str) -> dict[str, Any]:
         raise ModelBroken(model=name, reason="it is a checkpoint, and a control needs a ControlNet")
     config = _read_json(folder / "config.json", name)
     class_name = config.get("_class_name")
+    if stock_nets.family_of(config) is not None:
+        return config
     if class_name not in _CONTROLNET_CLASSES:
         known = " or ".join(_CONTROLNET_CLASSES)
         raise ModelBroken(model=name, reason=f"it is a {class_name}, a {known} is needed")
+    _check_net(config, name)
+    return config
+
+
+def _check_net(config: dict[str, Any], name: str) -> None:
     channels = config.get("in_channels", LATENT_CHANNELS)
     if channels != LATENT_CHANNELS:
         raise ModelBroken(
             model=name, reason=f"it takes {channels} channels, and a ControlNet is given {LATENT_CHANNELS}"
         )
-    return config
+
+
+def check_family(checkpoint: CheckpointInfo, folder: Path, name: str) -> None:
+    """Raise ModelMismatch for a ControlNet whose class belongs to another family, by its config.json alone."""
+    _check_class(checkpoint, _controlnet_config(folder, name), name)
+
+
+def _check_class(checkpoint: CheckpointInfo, config: dict[str, Any], name: str) -> None:
+    theirs = stock_nets.family_of(config)
+    family = checkpoint.family
+    if theirs is not None and theirs is not family:
+        described = theirs.title
+    elif theirs is None and family.stock is not None:
+        described = _describe(config, config)
+    else:
+        return
+    raise ModelMismatch(
+        controlnet=name,
+        controlnet_family=described.partition(" with ")[0],
+        checkpoint=checkpoint.name or "the embedded checkpoint",
+        family=family.title,
+    )
 
 
 def check_match(checkpoint: CheckpointInfo, controlnet: ControlNetInfo) -> None:
-    """Raise ModelMismatch unless the ControlNet's residuals and text fit the checkpoint's UNet."""
+    """Raise ModelMismatch unless the ControlNet's residuals and text fit the checkpoint's UNet or transformer."""
     unet, net = checkpoint.unet_config, controlnet.config
+    _check_class(checkpoint, net, controlnet.name)
+    if checkpoint.family.stock is not None:
+        if not stock_nets.agrees(net, unet):
+            raise ModelMismatch(
+                controlnet=controlnet.name,
+                controlnet_family=stock_nets.describe(checkpoint.family, net),
+                checkpoint=checkpoint.name,
+                family=stock_nets.describe(checkpoint.family, unet),
+            )
+        return
     if _signature(unet) != _signature(net):
         raise ModelMismatch(
             controlnet=controlnet.name,
@@ -215,11 +295,7 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
             continue
         for file in files:
             read_header(file, name)
-        return Weights(
-            folder=folder,
-            variant=variant,
-            stamp=tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files),
-        )
+        return Weights(folder=folder, variant=variant, stamp=make_stamp(files))
     pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
     if pickled:
         raise ModelBroken(

@@ -10,7 +10,8 @@ from typing import Any
 
 from ....protocol.errors import ModelBroken
 from ..families import Family
-from ..models.inspection import Weights, find_weights
+from ..models.inspection import find_weights
+from ..models.weights import Weights
 from ..third_party import diffusers, torch
 
 _WEIGHTS = "diffusion_pytorch_model"
@@ -20,6 +21,8 @@ _MARGIN = 8  # latents around a tile, which the decoder sees and which are cut o
 
 def find(family: Family, models: Path) -> Path | None:
     """The folder of the family's TAESD on this computer."""
+    if not family.tiny_decoder:
+        return None
     for folder in (models / family.tiny_decoder.rpartition("/")[2], models / family.tiny_decoder):
         if folder.is_dir():
             return folder

@@ -66,14 +66,16 @@ def test_hf_hub_offline_wins_over_allow_download(hub: Path, tmp_path: Path, monk
 
 @pytest.mark.parametrize("reference", ["no-such-model", "/nowhere/at/all", "../..//x", "a/b/c"])
 def test_a_folder_that_is_not_there(hub: Path, tmp_path: Path, reference: str) -> None:
-    with pytest.raises(ModelMissing, match="no such folder"):
+    with pytest.raises(ModelMissing, match="no such file or folder"):
         checkpoint(reference, tmp_path)
 
 
-def test_a_single_file_says_how_to_convert_it(tmp_path: Path) -> None:
-    (tmp_path / "v1-5.safetensors").touch()
-    with pytest.raises(ModelBroken, match="from_single_file"):
-        checkpoint(str(tmp_path / "v1-5.safetensors"), tmp_path)
+def test_a_single_file_is_taken_by_its_path_or_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoints" / "v1-5.safetensors"
+    file.parent.mkdir()
+    file.touch()
+    for reference in (str(file), "checkpoints/v1-5.safetensors", "v1-5.safetensors", "v1-5"):
+        assert checkpoint(reference, tmp_path) == file
 
 
 def test_another_checkpoint_needs_a_controlnet_of_its_own(models: Path) -> None:
