@@ -105,6 +105,10 @@ class Connection:
             raise InvalidArray(reason=f"{array.dtype} {array.shape} where {ref.dtype} {ref.shape} was promised")
         return array
 
+    def holds(self, ref: ArrayRef) -> bool:
+        """Whether the service has an array; in time it gives up those that no job needs."""
+        return self._has(ref.sha256)
+
     def submit(
         self,
         request: Request,
