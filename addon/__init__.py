@@ -18,6 +18,7 @@ _MODULES = (
     "operators_controls",
     "operators_painting",
     "operators_extras",
+    "operators_downloads",
     "inspector",
     "operators_generate",
     "operators_depth",

@@ -5,7 +5,7 @@ from typing import Any
 import bpy
 
 from ...protocol.models import ModelEntry, ModelKind
-from .. import extras, model_list, operators_extras
+from .. import extras, model_list, operators_downloads, operators_extras
 from .text import paragraph
 
 
@@ -121,12 +121,25 @@ def folders(layout: Any, context: Any) -> None:
     row = layout.row(align=True)
     row.operator("underpaint.add_models_folder", icon="ADD")
     row.operator("underpaint.refresh_models", icon="FILE_REFRESH")
+    download(layout, context)
     if model_list.problem():
         paragraph(layout.box(), context, model_list.problem(), icon="ERROR")
     elif page.models:
         working = sum(not entry.problem for entry in page.models)
         busy = ", still looking" if page.scanning else ""
         layout.label(text=f"{working} models that work, {len(page.models) - working} that don't{busy}")
+
+
+def download(layout: Any, context: Any) -> None:
+    """The button that offers models from the hub, or the progress of the one that is fetched."""
+    for job in operators_downloads.running:
+        row = layout.row(align=True)
+        row.progress(factor=job.fraction, text="Cancelling" if job.cancelling else job.note or job.request.reference)
+        row.operator("underpaint.cancel_download", text="", icon="CANCEL")
+    if not operators_downloads.running:
+        layout.operator("underpaint.pick_download", icon="IMPORT")
+    if operators_downloads.failure:
+        paragraph(layout.box(), context, operators_downloads.failure, icon="ERROR")
 
 
 class UNDERPAINT_UL_loras(bpy.types.UIList):
@@ -225,13 +238,17 @@ def _model(layout: Any, item: Any, field: str, target: str, kind: ModelKind) -> 
     entry = model_list.known(getattr(item, field), kind)
     if entry is None:
         return
-    note = layout.row()
-    note.active = False
-    note.label(text=entry.problem or model_list.described(entry), icon="ERROR" if entry.problem else "BLANK1")
+    _note(layout, entry.problem or model_list.described(entry))
     if entry.words:
-        note = layout.row()
-        note.active = False
-        note.label(text=f"Called up by: {', '.join(entry.words[:6])}", icon="BLANK1")
+        _note(layout, f"Called up by: {', '.join(entry.words[:6])}")
+
+
+def _note(layout: Any, text: str) -> None:
+    """Quiet words below a field."""
+    split = layout.split(factor=0.4)
+    split.active = False
+    split.label(text="")
+    split.label(text=text)
 
 
 def _wanted(entry: ModelEntry) -> str:

@@ -9,7 +9,7 @@ from .. import backend_state, beauty, colour, images
 from .. import camera as cameras
 from ..job_state import state as job
 from ..properties import DEFAULT_CONTROLS, label_of
-from . import control_options, mapping, painting
+from . import control_options, extras, mapping, painting
 from .text import paragraph
 
 
@@ -29,6 +29,7 @@ def checkpoint(layout: Any, context: Any) -> None:
     column = layout.column()
     column.active = bpy.app.online_access
     column.prop(settings, "allow_download", text="Allow Download")
+    extras.download(layout, context)
 
 
 def controls(layout: Any, context: Any) -> None:
@@ -188,6 +189,7 @@ def generate(layout: Any, context: Any) -> None:
 def history(layout: Any, context: Any) -> None:
     if not any(images.is_result(image) for image in bpy.data.images):
         layout.label(text="No pictures yet")
+        layout.operator("underpaint.restore_picture", text="From Picture File…", icon="FILE_IMAGE")
         return
     state = context.window_manager.underpaint
     row = layout.row()
@@ -196,6 +198,7 @@ def history(layout: Any, context: Any) -> None:
     side.operator("underpaint.show_result", text="", icon="HIDE_OFF")
     side.operator("underpaint.delete_result", text="", icon="TRASH")
     layout.operator("underpaint.restore_result", icon="LOOP_BACK")
+    layout.operator("underpaint.restore_picture", text="From Picture File…", icon="FILE_IMAGE")
 
 
 def _remedy(layout: Any, context: Any, problem: str, operator: str, text: str) -> None:
