@@ -60,7 +60,9 @@ class Stock:
 
     ways: Mapping[Way, str]  # diffusers' pipeline of each; what is missing is refused
     guidance: Guidance
+    unguided: float = 1.0  # the scale that switches guidance off
     nets: Nets
+    shares_net: bool = False  # several controls may go through one net that is handed over once
     net_class: str  # of its ControlNets in diffusers
     several_class: str = ""  # what several ControlNets are put into
     fills_key: str = ""  # a ControlNet fills holes where this number of its config is above `fills_above`
@@ -276,6 +278,7 @@ FAMILIES: dict[FamilyId, Family] = {
                 guidance=Guidance.DISTILLED,
                 nets=Nets.ANY,
                 net_class="FluxControlNetModel",
+                shares_net=True,
                 several_class="FluxMultiControlNetModel",
                 packed=True,
                 overflows_in_float16=True,
@@ -310,6 +313,7 @@ FAMILIES: dict[FamilyId, Family] = {
                 guidance=Guidance.TRUE_CFG,
                 nets=Nets.ONE_NET,
                 net_class="QwenImageControlNetModel",
+                shares_net=True,
                 several_class="QwenImageMultiControlNetModel",
                 fills_key="extra_condition_channels",
                 packed=True,
@@ -343,6 +347,7 @@ FAMILIES: dict[FamilyId, Family] = {
                     Way.CONTROL_INPAINT: "ZImageControlNetInpaintPipeline",
                 },
                 guidance=Guidance.TRUE,
+                unguided=0.0,
                 nets=Nets.ONE,
                 net_class="ZImageControlNetModel",
                 fills_key="control_in_dim",

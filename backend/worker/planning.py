@@ -41,7 +41,7 @@ def plan_picture(
     to be there when memory ran out. Raises InvalidRequest for a precision that the device can't do, and DoesNotFit.
     """
     needs = sizes.needs(
-        inspected.checkpoint, inspected.used_nets, request, evaluations=max(1, len(inspected.solver.timesteps))
+        inspected.checkpoint, inspected.used_nets, request, evaluations=max(1, inspected.evaluations)
     )
     machine = devices.machine(held_bytes=held_bytes)
     plan = planner.make_plan(

@@ -53,6 +53,9 @@ class Needs:
     skip_values: float  # of all the UNet's skips, for each latent pixel
     vae_channels: tuple[int, ...]
     float32_vae: bool  # overflows in float16
+    fixed_values: float = 0.0  # of the denoiser's working set for a row, whatever the picture's size: a text's tokens
+    unfit_formats: tuple[str, ...] = ()  # number formats in which the models overflow
+    formats_for: str = ""  # whose models, for a person
 
     @property
     def latent_px(self) -> int:
@@ -84,7 +87,7 @@ class Needs:
         # Keys and values of the text, and condition embeddings as wide as the UNet's first level.
         kept = 2 * TEXT_TOKENS * sum(part.text_keys for part in self.parts)
         embeddings = self.controls * self.latent_px * self.width_peak * self.batch
-        return self.rows * (row + kept) + embeddings
+        return self.rows * (row + kept + self.fixed_values) + embeddings
 
     def text_values(self) -> float:
         """The text encoders' working set; a guess from above, it is small."""

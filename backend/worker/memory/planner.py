@@ -69,15 +69,20 @@ def _limit(machine: Machine, budget_gb: float | None) -> int:
 
 def _dtype(needs: Needs, machine: Machine, budget_gb: float | None, precision: Precision) -> str:
     """The number format. Never by what is free at the moment: the same request gives the same picture."""
+    formats = tuple(name for name in machine.formats if name not in needs.unfit_formats)
     if precision is not Precision.AUTO:
+        if precision in needs.unfit_formats:
+            raise InvalidRequest(
+                reason=f"precision is {precision}, in which {needs.formats_for} overflows. Choose {formats[0]}"
+            )
         if precision not in machine.formats:
             works = " and ".join(machine.formats)
             raise InvalidRequest(
                 reason=f"precision is {precision}, and {machine.full_name} computes rightly in {works}"
             )
         return str(precision)
-    if machine.backend is not Backend.CPU or "bfloat16" not in machine.formats:
-        return machine.formats[0]
+    if machine.backend is not Backend.CPU or "bfloat16" not in formats:
+        return formats[0]
     unet = next(part.values for part in needs.group(Group.DENOISER) if not part.is_net)
     if machine.quick_bfloat16 and unet > _BIG_VALUES:
         return "bfloat16"

@@ -13,6 +13,7 @@ from ..models.inspection import CheckpointInfo
 from ..models.weights import Weights
 from .needs import Needs, Part
 from .plan import Group
+from .stock_sizes import stock_needs
 
 _LEVEL = re.compile(r"^(down_blocks|up_blocks|mid_block)(?:\.(\d+))?\.")
 _RESAMPLER = re.compile(r"\.(down|up)samplers\.")
@@ -31,16 +32,25 @@ def needs(
     config = checkpoint.unet_config
     channels = tuple(config.get("block_out_channels", (320, 640, 1280, 1280)))
     levels = len(channels)
-    parts = [
-        part(name, weights, Group.DENOISER if name == "unet" else Group.VAE if name == "vae" else Group.TEXT, levels)
-        for name, weights in checkpoint.weights.items()
-    ]
+    parts = [part(name, weights, _group(name, checkpoint), levels) for name, weights in checkpoint.weights.items()]
     chosen = {choice.info.key: choice.info for choice in nets}
     parts += [
         part(info.name or info.folder.name, info.weights, Group.DENOISER, levels, is_net=True)
         for info in chosen.values()
     ]
     vae = _config(checkpoint.weights["vae"])
+    if checkpoint.family.stock is not None:
+        return stock_needs(
+            checkpoint.family,
+            checkpoint.family.stock,
+            config,
+            vae,
+            parts,
+            nets,
+            request,
+            evaluations=evaluations or request.steps,
+            title=title(checkpoint.family.short, len(chosen)),
+        )
     size = Extent(width=max(request.size.width, 8), height=max(request.size.height, 8))
     return Needs(
         title=title(checkpoint.family.short, len(chosen)),
@@ -56,6 +66,12 @@ def needs(
         vae_channels=tuple(vae.get("block_out_channels", (128, 256, 512, 512))),
         float32_vae=bool(vae.get("force_upcast", True)),
     )
+
+
+def _group(name: str, checkpoint: CheckpointInfo) -> Group:
+    if name == checkpoint.family.denoiser:
+        return Group.DENOISER
+    return Group.VAE if name == "vae" else Group.TEXT
 
 
 def title(family: str, nets: int) -> str:

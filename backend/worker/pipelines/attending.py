@@ -1,0 +1,123 @@
+"""What is done beside a pipeline's call: memory by turns, weights by steps, previews, and its ways of sharing undone.
+
+Everything is hung on the modules for one call and taken off after it, so that the next job finds them as they were.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..memory.placement import Placement
+from ..memory.plan import Group
+
+
+@contextmanager
+def turns(pipeline: Any, placement: Placement) -> Generator[None]:
+    """Within it, whatever of the pipeline is called is where it can compute, and what waits makes room."""
+    groups = {name: Group.TEXT for name in pipeline.components if name.startswith("text_encoder")}
+    groups |= {"transformer": Group.DENOISER, "controlnet": Group.DENOISER}
+    handles: list[Any] = []
+    for name, group in groups.items():
+        module = pipeline.components.get(name)
+        if module is not None:
+            handles.append(module.register_forward_pre_hook(_coming(placement, group)))
+    vae = pipeline.vae
+    for name in ("encode", "decode"):  # called by name, which no hook hears of
+        setattr(vae, name, _fetched(getattr(vae, name), placement))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for name in ("encode", "decode"):
+            delattr(vae, name)
+
+
+def _coming(placement: Placement, group: Group) -> Callable[[Any, Any], None]:
+    def hook(_module: Any, _arguments: Any) -> None:
+        with placement.using(group):
+            pass  # what was fetched stays until another group needs the room
+
+    return hook
+
+
+def _fetched(method: Callable[..., Any], placement: Placement) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        with placement.using(Group.VAE):
+            return method(*arguments, **named)
+
+    return call
+
+
+@contextmanager
+def weighted(controlnet: Any, weights: Sequence[Sequence[float]], index: Callable[[], int]) -> Generator[None]:
+    """Within it each control counts by its weight at the step `index`: scale, window and curve in one.
+
+    `weights` has a row for each control. What is put together from several nets is told a list.
+    """
+
+    def hook(_module: Any, arguments: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        now = [row[index()] for row in weights]
+        return arguments, {**named, "conditioning_scale": now if hasattr(controlnet, "nets") else now[0]}
+
+    handle = controlnet.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def linked(controlnet: Any, transformer: Any) -> Generator[None]:
+    """Within it a ControlNet that has no embedders of its own (Z-Image's) borrows the transformer's in each call.
+
+    For the call alone: what keeps the modules in memory must find each module's own weights and no other's.
+    """
+    link = getattr(type(controlnet), "from_transformer", None)
+    if link is None or not hasattr(controlnet, "cap_pad_token"):
+        yield
+        return
+    _unlink(controlnet)  # the pipeline's constructor has linked it
+
+    def before(_module: Any, _arguments: Any) -> None:
+        link(controlnet, transformer)
+
+    def after(_module: Any, _arguments: Any, _result: Any) -> None:
+        _unlink(controlnet)
+
+    handles = [
+        controlnet.register_forward_pre_hook(before),
+        controlnet.register_forward_hook(after, always_call=True),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+_BORROWED = (
+    "t_embedder", "all_x_embedder", "cap_embedder", "rope_embedder", "noise_refiner", "context_refiner",
+    "x_pad_token", "cap_pad_token",
+)  # fmt: skip
+
+
+def _unlink(controlnet: Any) -> None:
+    for name in _BORROWED:
+        setattr(controlnet, name, None)
+
+
+def watch(scheduler: Any, seen: Callable[[Callable[[], Any]], None]) -> None:
+    """Have `seen` told, after each step, how the finished latents are made as far as they are known.
+
+    For schedulers of flow matching: from the sample, its noise level, and where the model says that noise lies.
+    """
+    step = scheduler.step
+
+    def watched(prediction: Any, timestep: Any, sample: Any, *arguments: Any, **named: Any) -> Any:
+        result = step(prediction, timestep, sample, *arguments, **named)
+        level = scheduler.sigmas[scheduler.step_index - 1]
+        seen(lambda: sample.float() - level.to(sample.device).float() * prediction.float())
+        return result
+
+    scheduler.step = watched
