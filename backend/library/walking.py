@@ -20,6 +20,7 @@ class Found:
 
     path: Path
     is_folder: bool  # one in diffusers' layout
+    is_pipeline: bool = False  # one with a model_index.json
     size_bytes: int
     changed_ns: int  # of the newest file
     files: int = 1
@@ -69,7 +70,7 @@ class Walk:
         names = {entry.name for entry in entries}
         own_weights, is_pipeline = is_model_folder(names), "model_index.json" in names
         if own_weights:
-            yield _model_folder(folder, names)
+            yield _model_folder(folder, names, (status.st_dev, status.st_ino))
         for entry in entries:
             if left[0] <= 0:
                 return
@@ -125,9 +126,10 @@ def _file(entry: os.DirEntry[str], names: set[str]) -> Iterator[Found]:
     )
 
 
-def _model_folder(folder: Path, names: set[str]) -> Found:
+def _model_folder(folder: Path, names: set[str], identity: tuple[int, int]) -> Found:
     size = newest = files = 0
-    for file in _parts(folder, is_pipeline="model_index.json" in names):
+    is_pipeline = "model_index.json" in names
+    for file in _parts(folder, is_pipeline=is_pipeline):
         try:
             status = file.stat()
         except OSError:  # a link that leads nowhere: what is missing is told by whoever looks at the model
@@ -138,10 +140,12 @@ def _model_folder(folder: Path, names: set[str]) -> Found:
     return Found(
         path=folder,
         is_folder=True,
+        is_pipeline=is_pipeline,
         size_bytes=size,
         changed_ns=newest,
         files=files,
         thumbnail=thumbnail_beside(folder.name, names) or thumbnail_beside("preview", names),
+        identity=identity,
     )
 
 

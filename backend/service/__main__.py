@@ -28,6 +28,7 @@ from ...protocol.client.home import Home, default_home
 from ...protocol.client.logs import Program
 from ...protocol.errors import BackendUnreachable, DiskFull, QueueLocked
 from ..blobstore import BlobStore
+from ..library.index import Index
 from .app import Activity, Parts, build
 from .database import Database, UnusableDatabase
 from .guard import Door
@@ -42,6 +43,7 @@ from .retention import Keep, keep_tidy
 from .supervisor import Supervisor
 
 IDLE_EXIT_S = 20 * 60.0
+_INTEREST_S = 60.0  # after a call, for which the list of models is kept fresh
 _HOST = "127.0.0.1"
 
 log = logging.getLogger("underpaint.service")
@@ -103,6 +105,8 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
 
     blobs, hub, activity = BlobStore(home.blobs), Hub(), Activity()
     blobs.sweep()
+    index = Index(home.models, home.model_list, software=__version__)
+    index.open()
     supervisor = Supervisor(
         database=database,
         blobs=blobs,
@@ -125,6 +129,7 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
         blobs=blobs,
         hub=hub,
         supervisor=supervisor,
+        index=index,
         activity=activity,
         stop=stop,
         software_version=__version__,
@@ -165,9 +170,11 @@ def _serve(home: Home, lock: FileLock, database: Database, options: argparse.Nam
     for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGBREAK,) if sys.platform == "win32" else ())):
         signal.signal(number, lambda _number, _frame: stop())
     log.info("serving %s on port %d as process %d", home.folder, port, os.getpid())
+    index.start(lambda: hub.listeners > 0 or time.monotonic() - activity.last_call < _INTEREST_S)
     try:
         server.run(sockets=[listener])
     finally:
+        index.stop()
         endpoint.withdraw(home, os.getpid())
         listener.close()
     log.info("left")

@@ -25,6 +25,7 @@ from ...protocol.errors import (
     JobConflict,
     JobNotQueued,
     JobUnknown,
+    ModelMissing,
     QueueLocked,
     RequestError,
     UnderpaintError,
@@ -33,9 +34,11 @@ from ...protocol.events import Alive, Event
 from ...protocol.jobs import JobPage, JobSubmission, Move, is_job_id
 from ...protocol.version import CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 from ..blobstore import BlobStore, Incoming
+from ..library.index import Index
 from .database import DamagedDatabase, Database
 from .guard import Door, refusal
 from .hub import Hub
+from .models import model_routes
 from .openapi import document
 from .patience import WELCOME
 from .supervisor import Supervisor
@@ -51,6 +54,7 @@ _STATUS: dict[type[UnderpaintError], int] = {
     RequestError: 422,
     JobUnknown: 404,
     BlobMissing: 404,
+    ModelMissing: 404,
     JobConflict: 409,
     JobNotQueued: 409,
     DiskFull: 507,
@@ -74,6 +78,7 @@ class Parts:
     blobs: BlobStore
     hub: Hub
     supervisor: Supervisor
+    index: Index
     activity: Activity
     stop: Callable[[], None]
     software_version: str
@@ -97,6 +102,7 @@ def build(parts: Parts, *, here: Door, remote: Door | None = None) -> ASGIApp:
             Route("/v1/jobs/{job_id}/move", routes.move, methods=["POST"]),
             Route("/v1/jobs/{job_id}/collected", routes.collected, methods=["POST"]),
             Route("/v1/jobs/{job_id}/preview", routes.preview, methods=["GET"]),
+            *model_routes(parts.index),
             Route("/v1/events", routes.events, methods=["GET"]),
             Route("/v1/shutdown", routes.shutdown, methods=["POST"]),
         ],

@@ -6,11 +6,13 @@ from ...protocol import json_schema
 from ...protocol.errors import ErrorInfo
 from ...protocol.events import Event
 from ...protocol.jobs import Job, JobPage, JobSubmission, Move
+from ...protocol.models import FamilyId, ModelKind, ModelPage
 from ...protocol.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 
 _Object = dict[str, Any]
 
 _JSON, _BYTES, _LINES = "application/json", "application/octet-stream", "application/x-ndjson"
+_PICTURE = ("image/*", {"type": "string", "format": "binary"})
 _JOB_ID: _Object = {
     "name": "job_id",
     "in": "path",
@@ -25,11 +27,18 @@ _SHA256: _Object = {
     "description": "of the whole .npy file",
     "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
 }
+_MODEL_ID: _Object = {
+    "name": "model_id",
+    "in": "path",
+    "required": True,
+    "description": "`id` of an entry in the list of models",
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+}
 _ERRORS = {
     400: "the request is no HTTP that the service understands, or broke off",
     401: "the token is missing or wrong",
     403: "the request comes from a web page, or speaks to another host",
-    404: "there is no such job or blob",
+    404: "there is no such job, blob or model",
     405: "the method doesn't go with the path",
     409: "the job exists with another request, or doesn't wait in the queue",
     413: "the body is larger than what is taken",
@@ -39,7 +48,7 @@ _ERRORS = {
     507: "the disk is full",
 }
 _GUARDED = (400, 401, 403)
-_ROOTS = (Hello, Job, JobPage, JobSubmission, Move, Event, ErrorInfo)
+_ROOTS = (Hello, Job, JobPage, JobSubmission, Move, ModelPage, Event, ErrorInfo)
 
 
 def document(software_version: str) -> _Object:
@@ -125,6 +134,26 @@ def document(software_version: str) -> _Object:
                     errors=(404, 422),
                 )
             },
+            "/v1/models": {
+                "get": _operation(
+                    "The models on this computer, and where they were looked for",
+                    {200: (_JSON, json_schema.reference(ModelPage))},
+                    parameters=[
+                        _choice("kind", "only models of this kind", list(ModelKind)),
+                        _choice("family", "only models of this family", list(FamilyId)),
+                    ],
+                    errors=(422,),
+                )
+            },
+            "/v1/models/rescan": {"post": _operation("Look through all folders again; the list says when", {202: None})},
+            "/v1/models/{model_id}/thumbnail": {
+                "get": _operation(
+                    "The small picture of a model, as whoever made it left it; 204 where there is none",
+                    {200: _PICTURE, 204: None, 304: None},
+                    parameters=[_MODEL_ID],
+                    errors=(404, 422),
+                )
+            },
             "/v1/events": {
                 "get": _operation(
                     "What happens, one JSON object a line, until either side hangs up",
@@ -171,6 +200,10 @@ def _operation(
 def _content(body: tuple[str, _Object]) -> _Object:
     media_type, schema = body
     return {media_type: {"schema": schema}}
+
+
+def _choice(name: str, description: str, values: list[str]) -> _Object:
+    return {"name": name, "in": "query", "description": description, "schema": {"type": "string", "enum": values}}
 
 
 def _query(name: str, description: str, *, least: int) -> _Object:

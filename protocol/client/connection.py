@@ -20,6 +20,7 @@ from ..errors import (
 )
 from ..events import Event
 from ..jobs import Job, JobPage, JobSubmission, Move, Priority
+from ..models import FamilyId, ModelKind, ModelPage
 from ..request import Request
 from ..version import Hello, check_compatible
 from . import finding, transport
@@ -171,6 +172,27 @@ class Connection:
         """The newest preview of a job, (height, width, 3) as large as the latents; None when there is none."""
         data = self._call("GET", f"/v1/jobs/{job_id}/preview")
         return arrays.decode(data) if data else None
+
+    def models(self, kind: ModelKind | None = None, family: FamilyId | None = None) -> ModelPage:
+        """The models on the backend's computer, as far as they are found; those of a kind or family alone.
+
+        Ask again in a moment while `scanning`. For services that know "models".
+        """
+        chosen = {"kind": kind, "family": family}
+        query = "&".join(f"{name}={value.value}" for name, value in chosen.items() if value is not None)
+        path = f"/v1/models?{query}" if query else "/v1/models"
+        return wire.loads(ModelPage, self._call("GET", path), ignore_unknown=True)
+
+    def thumbnail(self, model_id: str) -> bytes | None:
+        """A model's small picture (PNG, JPEG or WebP, as its first bytes tell); None when there is none.
+
+        Raises ModelMissing for an id that isn't in the list (any more).
+        """
+        return self._call("GET", f"/v1/models/{model_id}/thumbnail") or None
+
+    def rescan_models(self) -> None:
+        """Have all folders of models looked through again; `models` says when that is done."""
+        self._call("POST", "/v1/models/rescan")
 
     def shutdown(self) -> None:
         """Ask the service to leave. Jobs stay in the queue for the next one.

@@ -78,6 +78,11 @@ class Home:
         return self.folder / "models"
 
     @property
+    def model_list(self) -> Path:
+        """What was found in the folders of models, so that the list is there at once."""
+        return self.folder / "models.json"
+
+    @property
     def environment(self) -> Path:
         """The backend's virtual environment."""
         return self.folder / "environment"
