@@ -57,7 +57,7 @@ def load(home: Home) -> Remote | None:
     """The other computer that was chosen; None where it is this one. Raises RemoteInvalid."""
     try:
         text = home.remote_file.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise RemoteInvalid(reason=f"{home.remote_file} can't be read: {error.strerror}") from error
