@@ -145,7 +145,7 @@ def document(software_version: str) -> _Object:
                     errors=(422,),
                 )
             },
-            "/v1/models/rescan": {"post": _operation("Look through all folders again; the list says when", {202: None})},
+            "/v1/models/rescan": {"post": _operation("Look through all folders again", {202: None})},
             "/v1/models/{model_id}/thumbnail": {
                 "get": _operation(
                     "The small picture of a model, as whoever made it left it; 204 where there is none",

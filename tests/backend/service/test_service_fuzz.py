@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import socket
 import threading
 from collections import Counter
@@ -42,9 +43,9 @@ class Fuzz:
         choose = self._random
         method = choose.choice((b"GET", b"GET", b"PUT", b"PUT", b"POST", b"HEAD", b"DELETE", b"PATCH", b"BREW", b""))
         path = choose.choice(PATHS).encode()
-        path = path.replace(b"{job_id}", self._hex(32)).replace(b"{sha256}", self._hex(64))
+        path = re.sub(rb"{(job|model)_id}", lambda _: self._hex(32), path).replace(b"{sha256}", self._hex(64))
         if choose.random() < 0.3:
-            path += b"?" + choose.choice((b"before", b"limit", b"since", b"x")) + b"=" + choose.choice(SNIPPETS)
+            path += b"?" + choose.choice((b"before", b"limit", b"since", b"kind", b"family", b"x")) + b"=" + choose.choice(SNIPPETS)
         body = choose.choice(BODIES)
         authorised = choose.random() < 0.7
         token = (

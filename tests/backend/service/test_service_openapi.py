@@ -9,7 +9,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
-from underpaint.backend.service import app
+from underpaint.backend.service import app, models
 from underpaint.backend.service.openapi import document
 from underpaint.protocol.client import endpoint as endpoints
 
@@ -21,7 +21,7 @@ OPERATIONS = [
 
 
 def test_the_document_speaks_of_every_route_and_of_no_other():
-    source = Path(app.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in (app, models))
     routes = {
         (method, path)
         for path, methods in re.findall(r'Route\("([^"]+)", routes\.\w+, methods=\[([^\]]+)\]', source)

@@ -324,18 +324,19 @@ def test_a_listener_who_is_behind_is_told_the_newest_alone() -> None:
     ],
 )
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT"])
-@pytest.mark.parametrize("folder", [b"blobs", b"jobs"])
+@pytest.mark.parametrize("folder", [b"blobs", b"jobs", b"models"])
 def test_an_id_is_never_a_path(shared: Service, door: Door, folder: bytes, method: bytes, name: bytes) -> None:
     before = sorted(shared.home.folder.rglob("*"))
     with door.knock() as raw:
-        send(raw, door.head(method + b" /v1/" + folder + b"/" + name, b"Content-Length: 0", b"Connection: close"))
+        path = b" /v1/" + folder + b"/" + name + (b"/thumbnail" if folder == b"models" else b"")
+        send(raw, door.head(method + path, b"Content-Length: 0", b"Connection: close"))
         told = until_closed(raw)
     assert int(told.split()[1]) in (400, 404, 405, 422)
     assert door.token.encode() not in told
     assert b"root:" not in told
     assert [path for path in sorted(shared.home.folder.rglob("*")) if "incoming" in path.name] == []
     assert {path.name for path in shared.home.folder.rglob("*")} - {path.name for path in before} <= {
-        path.name for path in shared.home.folder.glob("queue*")
+        path.name for pattern in ("queue*", "models.json") for path in shared.home.folder.glob(pattern)
     }
 
 
