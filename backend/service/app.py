@@ -38,6 +38,7 @@ from ..library.index import Index
 from .database import DamagedDatabase, Database
 from .guard import Door, refusal
 from .hub import Hub
+from .lanes import Lane
 from .models import model_routes
 from .openapi import document
 from .patience import WELCOME
@@ -191,9 +192,7 @@ class _Routes:
         return _json(self._parts.database.jobs(before, limit))
 
     async def queue(self, request: Request) -> Response:
-        return _json(
-            JobPage(jobs=tuple(self._parts.database.queued(transient=False, limit=MAX_PAGE)), next_before=None)
-        )
+        return _json(JobPage(jobs=tuple(self._parts.database.queued(Lane.PICTURES, limit=MAX_PAGE)), next_before=None))
 
     async def cancel(self, request: Request) -> Response:
         return _json(self._parts.supervisor.cancel(_job_id(request)))

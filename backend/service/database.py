@@ -26,10 +26,11 @@ from ...protocol.errors import (
 )
 from ...protocol.events import JobChanged
 from ...protocol.jobs import Job, JobPage, JobResult, JobState, JobSubmission, Move, Priority
-from ...protocol.request import Request
+from ...protocol.request import DownloadRequest, Request
 from ..blobstore import DISK_FULL
 from . import lifecycle
 from .journal import Journal
+from .lanes import Lane, lane_of
 from .lifecycle import Loss, Transition
 from .schema import MIGRATIONS
 
@@ -40,6 +41,14 @@ _JOB = (
     "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result,"
     " transient, priority, place"
 )
+_NO_PLACE = {Lane.LOOKS: "a look", Lane.DOWNLOADS: "a download"}
+_EITHER, _NOT, _ONLY = (False, True), (False, False), (True, True)
+_IN_LANE = {  # what is transient, and what a download
+    None: (_EITHER, _EITHER),
+    Lane.PICTURES: (_NOT, _NOT),
+    Lane.LOOKS: (_ONLY, _NOT),
+    Lane.DOWNLOADS: (_EITHER, _ONLY),
+}
 _PRIORITIES = (Priority.LOW, Priority.NORMAL, Priority.HIGH)  # by the number that stands for each
 _LAST = (
     "SELECT coalesce(max(place), 0) FROM jobs"
@@ -98,14 +107,15 @@ class Database:
             if found is None:
                 priority = _PRIORITIES.index(submission.priority)
                 self._db.execute(
-                    "INSERT INTO jobs (id, client, request, retry_interrupted, transient, priority, place, created_at,"
-                    " state, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                    "INSERT INTO jobs (id, client, request, retry_interrupted, transient, download, priority, place,"
+                    " created_at, state, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
                     (
                         job_id,
                         submission.client,
                         wire.dumps(submission.request, Request),
                         submission.retry_interrupted,
                         submission.transient,
+                        isinstance(submission.request, DownloadRequest),
                         priority,
                         self._behind_all(submission.transient, priority),
                         at,
@@ -205,6 +215,7 @@ class Database:
             attempts=loss.attempts,
             worker_deaths=loss.worker_deaths + worker_died,
             retry=loss.retry,
+            resumes=loss.resumes,
             cancel_requested=loss.cancel_requested,
         )
         error = None
@@ -258,16 +269,17 @@ class Database:
         more = len(rows) > limit
         return JobPage(jobs=tuple(_job(row) for row in page), next_before=page[-1]["number"] if more else None)
 
-    def next_queued(self, *, transient: bool | None = None) -> Job | None:
-        """The job whose turn it is; of all, of the transient ones, or of the others."""
-        return next(iter(self.queued(transient=transient, limit=1)), None)
+    def next_queued(self, lane: Lane | None = None) -> Job | None:
+        """The job whose turn it is, of a lane or of all."""
+        return next(iter(self.queued(lane, limit=1)), None)
 
-    def queued(self, *, transient: bool | None = None, limit: int) -> list[Job]:
-        """The jobs whose turns are next, in order; of all, of the transient ones, or of the others."""
+    def queued(self, lane: Lane | None = None, *, limit: int) -> list[Job]:
+        """The jobs whose turns are next, in order, of a lane or of all."""
+        transient, download = _IN_LANE[lane]
         rows = self._rows(
-            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' AND transient IN (?, ?)"
+            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' AND transient IN (?, ?) AND download IN (?, ?)"
             " ORDER BY transient DESC, priority DESC, place, number LIMIT ?",
-            (transient is not False, transient is True, limit),
+            (*transient, *download, limit),
         )
         return [_job(row) for row in rows]
 
@@ -278,7 +290,8 @@ class Database:
     def loss(self, job_id: str) -> Loss:
         """What decides over a job that lost its worker."""
         rows = self._rows(
-            "SELECT attempts, worker_deaths, retry_interrupted, cancel_requested FROM jobs WHERE id = ?", (job_id,)
+            "SELECT attempts, worker_deaths, retry_interrupted, download, cancel_requested FROM jobs WHERE id = ?",
+            (job_id,),
         )
         if not rows:
             raise JobUnknown(job_id=job_id)
@@ -287,6 +300,7 @@ class Database:
             attempts=row["attempts"],
             worker_deaths=row["worker_deaths"],
             retry=bool(row["retry_interrupted"]),
+            resumes=bool(row["download"]),
             cancel_requested=bool(row["cancel_requested"]),
         )
 
@@ -314,10 +328,11 @@ class Database:
         )
 
     def _waiting(self, job_id: str) -> Job:
-        """A job that has a place in the queue. Looks have none: they never wait for pictures."""
+        """A job that has a place in the queue. Looks and downloads have none: they never wait for pictures."""
         job = self.job(job_id)
-        if job.state is not JobState.QUEUED or job.transient:
-            raise JobNotQueued(job_id=job_id, state="a look" if job.transient else job.state)
+        other = _NO_PLACE.get(lane_of(job.request, transient=job.transient))
+        if job.state is not JobState.QUEUED or other:
+            raise JobNotQueued(job_id=job_id, state=other or job.state)
         return job
 
     def _behind_all(self, transient: bool, priority: int) -> float:

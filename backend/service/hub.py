@@ -20,7 +20,7 @@ class Subscription:
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
         self._woken = asyncio.Event()
-        self._told: list[WorkerChanged | Progress | PreviewReady | None] = [None, None, None]
+        self._told: list[WorkerChanged | Progress | PreviewReady | None] = [None, None, None, None]
 
     async def wait(self, timeout_s: float) -> bool:
         """Whether something is new, at the latest after `timeout_s`."""
@@ -40,7 +40,7 @@ class Subscription:
         preview = self._hub.preview
         # Once the job has ended its preview is history: still there to be fetched, no news.
         ready = None if preview is None or not self._hub.job_runs else preview.ready
-        now = [self._hub.worker, self._hub.progress, ready]
+        now = [self._hub.worker, self._hub.progress, self._hub.download, ready]
         news = [new for new, told in zip(now, self._told, strict=True) if new is not None and new is not told]
         self._told = list(now)
         return news
@@ -54,6 +54,8 @@ class Hub:
         """What the worker is doing."""
         self.progress: Progress | None = None
         """Of the running job."""
+        self.download: Progress | None = None
+        """Of the download that runs."""
         self.preview: Preview | None = None
         """Of the job that runs or ran last."""
         self.job_runs = False
@@ -90,6 +92,11 @@ class Hub:
     def tell_progress(self, progress: Progress) -> None:
         """The running job moved on."""
         self.progress = progress
+        self.wake()
+
+    def tell_download(self, progress: Progress | None) -> None:
+        """The download moved on, or there is none any more."""
+        self.download = progress
         self.wake()
 
     def tell_preview(self, preview: Preview) -> None:

@@ -41,18 +41,20 @@ class Loss:
     attempts: int
     worker_deaths: int
     retry: bool
+    resumes: bool  # a download: it goes on where it was
     cancel_requested: bool
 
 
-def after_loss(*, attempts: int, worker_deaths: int, retry: bool, cancel_requested: bool) -> JobState:
+def after_loss(*, attempts: int, worker_deaths: int, retry: bool, resumes: bool, cancel_requested: bool) -> JobState:
     """What a running job becomes when its worker, or the whole service, died under it.
 
-    `worker_deaths` counts this loss if it was the worker that died.
+    `worker_deaths` counts this loss if it was the worker that died. A job that resumes may take as many attempts as
+    it takes, for each brings it further: a large model on a slow line outlasts many a day's work.
     """
     if cancel_requested:
         return JobState.CANCELLED
     if worker_deaths >= MAX_WORKER_DEATHS:
         return JobState.FAILED
-    if retry and attempts < MAX_ATTEMPTS_UNATTENDED:
+    if retry and (resumes or attempts < MAX_ATTEMPTS_UNATTENDED):
         return JobState.QUEUED
     return JobState.INTERRUPTED

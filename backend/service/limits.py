@@ -11,6 +11,7 @@ from ...protocol.jobs import Phase
 _STUCK_S: Mapping[Phase, float] = MappingProxyType(
     {
         Phase.LOAD: 6 * 3600.0,
+        Phase.FETCH: 900.0,  # it tells of each byte and each wait; a silent hub it gives up much sooner by itself
         Phase.CONDITIONING: 3600.0,
         Phase.ENCODE: 1800.0,
         Phase.STEP: 2 * 3600.0,
@@ -29,6 +30,7 @@ class Limits:
     start_s: float = 900.0  # until Ready, however lively it is
     cancel_s: float = 5.0  # between a cancel and the worker's obedience
     look_cancel_s: float = 60.0  # the same for a look, which may be at work on a large detector or its download
+    download_cancel_s: float = 30.0  # the same for a download
     death_s: float = 5.0  # between a kill and the end of the pipe
     stuck_s: Mapping[Phase, float] = field(default_factory=lambda: _STUCK_S)  # without progress, by the phase told last
     rest_s: float = 0.5  # before a worker follows one that died; twice as long after each further death

@@ -92,7 +92,7 @@ def document(software_version: str) -> _Object:
             },
             "/v1/queue": {
                 "get": _operation(
-                    "The jobs that wait, next one first, without looks; the first 500",
+                    "The jobs that wait, next one first, without looks and downloads; the first 500",
                     {200: (_JSON, json_schema.reference(JobPage))},
                 )
             },

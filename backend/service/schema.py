@@ -65,5 +65,8 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN collected INTEGER NOT NULL DEFAULT 0;
     UPDATE jobs SET collected = 1 WHERE ended_at IS NOT NULL;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN download INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """Each is run once, in order; never edit one that was released."""

@@ -1,11 +1,10 @@
 """Runs the queue on a worker that is started, watched and, if need be, killed.
 
-One job after the other, and beside it one look: a transient job, which needs no model and doesn't wait for pictures.
+One job after the other, and beside it one look, which needs no model and doesn't wait for pictures, and one download.
 """
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +12,13 @@ from pathlib import Path
 from ...protocol import arrays
 from ...protocol.errors import DiskFull, ErrorInfo, InvalidArray, JobCancelled, QueueLocked, WorkerFailed
 from ...protocol.events import PreviewReady, WorkerState
-from ...protocol.jobs import Job, JobResult, JobState, Move, Phase
-from ...protocol.request import ControlMapsRequest
+from ...protocol.jobs import Job, JobResult, JobState, Move
+from ...protocol.request import ControlMapsRequest, DownloadRequest
 from ..blobstore import BlobStore
 from ..pipe import Beat, Cancel, Failed, FromWorker, MapsReady, Previewed, Ready, Reported, Run, Shutdown, Succeeded
 from .database import Database
 from .hub import Hub, Preview
+from .lanes import Lane, Slot, fatal
 from .lifecycle import Transition
 from .limits import Limits
 from .worker_process import WorkerProcess
@@ -56,15 +56,10 @@ class Supervisor:
         self._failed_starts = 0  # in a row
         self._deaths = 0  # in a row: since a worker last finished a job
         self._may_start_at = 0.0
-        self._told_at = 0.0  # when the running job last told of progress
-        self._phase = Phase.LOAD  # which it told of
+        self._slots = {lane: Slot() for lane in Lane}
         self._started_at = 0.0  # monotonic, as the others
         self._heard_at = 0.0
         self._killed_at: float | None = None
-        self._job_id: str | None = None
-        self._cancelled_at: float | None = None
-        self._look_id: str | None = None
-        self._look_cancelled_at: float | None = None
         self._owed: list[Transition] = []  # ends that a full disk has kept from being recorded
         self._owed_loss: str | None = None  # the same, for a worker's death; its reason
         self._warned_at = -_WARN_EVERY_S
@@ -73,7 +68,7 @@ class Supervisor:
     @property
     def busy(self) -> bool:
         """Whether a job runs or waits, or has ended and could not be recorded yet."""
-        runs = self._job_id is not None or self._look_id is not None
+        runs = any(slot.job_id is not None for slot in self._slots.values())
         return runs or bool(self._owed) or self._database.next_queued() is not None
 
     # ---- what the clients cause
@@ -100,14 +95,12 @@ class Supervisor:
         job = self._database.request_cancel(job_id)
         if job.state is JobState.QUEUED:
             job = self._change(Transition(job_id=job_id, to=JobState.CANCELLED, at=time.time())) or job
-        elif job.state is JobState.RUNNING and job_id == self._job_id and self._cancelled_at is None:
-            self._cancelled_at = time.monotonic()
-            if self._worker is not None:
-                self._worker.send(Cancel(job_id=job_id))
-        elif job.state is JobState.RUNNING and job_id == self._look_id and self._look_cancelled_at is None:
-            self._look_cancelled_at = time.monotonic()
-            if self._worker is not None:
-                self._worker.send(Cancel(job_id=job_id))
+        elif job.state is JobState.RUNNING:
+            slot = self._slot(job_id)
+            if slot is not None and slot.cancelled_at is None:
+                slot.cancelled_at = time.monotonic()
+                if self._worker is not None:
+                    self._worker.send(Cancel(job_id=job_id))
         return job
 
     def move(self, job_id: str, move: Move) -> Job:
@@ -138,7 +131,7 @@ class Supervisor:
         worker = self._worker
         if worker is None:
             return
-        if self._job_id is not None:
+        if self._slots[Lane.PICTURES].job_id is not None:
             worker.kill("the service was stopped")
         else:
             worker.send(Shutdown())
@@ -157,48 +150,39 @@ class Supervisor:
         if self._killed_at is not None:
             if now - self._killed_at > self._limits.death_s:
                 self._gone(worker, "it was killed and its pipe stayed open")
-        elif self._cancelled_at is not None and now - self._cancelled_at > self._limits.cancel_s:
-            self._kill(f"it ignored a cancel for {self._limits.cancel_s:.0f} s")
-        elif self._look_is_in_the_way(now):
-            self._kill(f"a look ignored a cancel for {self._limits.look_cancel_s:.0f} s")
+        elif reason := fatal(self._slots, self._limits, now, painting=self._hub.progress is not None):
+            self._kill(reason)
         elif now - self._heard_at > patience:
             self._kill(f"it gave no sign of life for {patience:.0f} s")
         elif not self._ready and now - self._started_at > self._limits.start_s:
             self._kill(f"it was not ready after {self._limits.start_s:.0f} s")
-        elif self._job_id is not None and now - self._told_at > self._limits.stuck_s.get(self._phase, math.inf):
-            self._kill(f"it made no progress for {now - self._told_at:.0f} s ({self._phase})")
-
-    def _look_is_in_the_way(self, now: float) -> bool:
-        """Whether a look neither ends nor lets others begin. A picture that is being painted never dies for that."""
-        late = self._look_cancelled_at is not None and now - self._look_cancelled_at > self._limits.look_cancel_s
-        return late and self._hub.progress is None
 
     def _dispatch(self) -> None:
-        """Begin the next job and the next look, as far as nothing is in their way."""
-        if self._job_id is None:
-            job = self._begin(self._database.next_queued(transient=False))
-            if job is not None and self._worker is not None:
-                self._job_id = job.id
-                self._cancelled_at = None
-                self._told_at, self._phase = time.monotonic(), Phase.LOAD
+        """Begin each lane's next job, as far as nothing is in its way."""
+        for lane, slot in self._slots.items():
+            if slot.job_id is not None:
+                continue
+            job = self._begin(self._next_look() if lane is Lane.LOOKS else self._database.next_queued(lane))
+            if job is None or self._worker is None:
+                continue
+            slot.begin(job, time.monotonic())
+            if lane is Lane.PICTURES:
                 self._hub.begin_job()
                 self._hub.tell_worker(WorkerState.BUSY, device=self._device)
-                self._worker.send(Run(job_id=job.id, request=job.request))
-        if self._look_id is None:
-            look = self._begin(self._next_look())
-            if look is not None and self._worker is not None:
-                self._look_id = look.id
-                self._look_cancelled_at = None
-                self._worker.send(Run(job_id=look.id, request=look.request))
+            self._worker.send(Run(job_id=job.id, request=job.request))
 
     def _next_look(self) -> Job | None:
         """The look whose turn it is; while torch is being imported a plan waits and control images go past it."""
-        looks = self._database.queued(transient=True, limit=1 if self._ready else _LOOKS)
+        looks = self._database.queued(Lane.LOOKS, limit=1 if self._ready else _LOOKS)
         return next((look for look in looks if self._able(look)), looks[0] if looks else None)
 
     def _able(self, job: Job) -> bool:
         """Whether the worker is so far that it can do this job."""
-        return self._ready or (self._maps_ready and isinstance(job.request, ControlMapsRequest))
+        return self._ready or (self._maps_ready and isinstance(job.request, ControlMapsRequest | DownloadRequest))
+
+    def _slot(self, job_id: str) -> Slot | None:
+        """Where a job runs."""
+        return next((slot for slot in self._slots.values() if slot.job_id == job_id), None)
 
     def _begin(self, job: Job | None) -> Job | None:
         """The job, if it runs from now on."""
@@ -260,17 +244,20 @@ class Supervisor:
             case Ready():
                 self._ready, self._device, self._failed_starts = True, message.device, 0
                 log.info("the worker is ready on %s", message.device)
-                state = WorkerState.READY if self._job_id is None else WorkerState.BUSY
+                state = WorkerState.READY if self._slots[Lane.PICTURES].job_id is None else WorkerState.BUSY
                 self._hub.tell_worker(state, device=message.device)
                 self._dispatch()
-            case Reported() if message.progress.job_id == self._job_id:
-                self._told_at, self._phase = self._heard_at, message.progress.phase
-                self._hub.tell_progress(message.progress)
-            case Previewed() if message.job_id == self._job_id:
+            case Reported() if (slot := self._slot(message.progress.job_id)) is not None:
+                slot.told_at, slot.phase = self._heard_at, message.progress.phase
+                if slot is self._slots[Lane.PICTURES]:
+                    self._hub.tell_progress(message.progress)
+                elif slot is self._slots[Lane.DOWNLOADS]:
+                    self._hub.tell_download(message.progress)
+            case Previewed() if message.job_id == self._slots[Lane.PICTURES].job_id:
                 self._preview(message, payload)
-            case Succeeded() if message.job_id in (self._job_id, self._look_id):
+            case Succeeded() if self._slot(message.job_id) is not None:
                 self._succeeded(message.job_id, message.result)
-            case Failed() if message.job_id in (self._job_id, self._look_id):
+            case Failed() if self._slot(message.job_id) is not None:
                 cancelled = message.error.code == JobCancelled.code
                 to = JobState.CANCELLED if cancelled else JobState.FAILED
                 error = None if cancelled else self._with_log(message.error)
@@ -313,7 +300,7 @@ class Supervisor:
         self._hub.tell_worker(WorkerState.STOPPED, reason=reason)
         if self._stopping:
             return  # a job that was running is recovered by the next service
-        if self._job_id is not None or self._look_id is not None:
+        if any(slot.job_id is not None for slot in self._slots.values()):
             self._owed_loss = reason  # it died on these, ready or not; others that wait are not to blame
             self._settle()
         elif not was_ready:
@@ -344,14 +331,16 @@ class Supervisor:
         return job
 
     def _finish(self, change: Transition) -> None:
-        """The end of the running job or look, as its worker told it."""
-        if change.job_id == self._look_id:
-            self._look_id = self._look_cancelled_at = None
-        else:
-            self._job_id = self._cancelled_at = None
+        """The end of a job that runs, as its worker told it."""
+        slot = self._slot(change.job_id)
+        if slot is not None:
+            slot.end()
+        if slot is self._slots[Lane.PICTURES]:
             self._deaths = 0
             self._hub.end_job()
             self._hub.tell_worker(WorkerState.READY if self._ready else WorkerState.STARTING, device=self._device)
+        elif slot is self._slots[Lane.DOWNLOADS]:
+            self._hub.tell_download(None)
         self._end(change)
         self._dispatch()
 
@@ -369,20 +358,23 @@ class Supervisor:
                     self._change(Transition(job_id=change.job_id, to=JobState.CANCELLED, at=change.at))
                 del self._owed[0]
             if self._owed_loss is not None:
-                if self._job_id is not None:
-                    self._lose(self._job_id, self._owed_loss)
-                    self._job_id = self._cancelled_at = None
-                    self._hub.end_job()
-                if self._look_id is not None:
-                    self._lose(self._look_id, self._owed_loss)
-                    self._look_id = self._look_cancelled_at = None
+                alone = all(slot.job_id is None for lane, slot in self._slots.items() if lane is not Lane.DOWNLOADS)
+                for lane, slot in reversed(self._slots.items()):  # downloads first: what ran beside them is still known
+                    if slot.job_id is None:
+                        continue
+                    # Beside a picture or a look, a download is hardly what it died of.
+                    self._lose(slot.job_id, self._owed_loss, to_blame=alone or lane is not Lane.DOWNLOADS)
+                    slot.end()
+                    if lane is Lane.PICTURES:
+                        self._hub.end_job()
+                self._hub.tell_download(None)
                 self._owed_loss = None
                 self._hub.wake()
         except (DiskFull, QueueLocked) as error:
             self._warn(error)
 
-    def _lose(self, job_id: str, reason: str) -> None:
-        self._database.lose(job_id, time.time(), worker_died=True, reason=reason, log=self._worker_log)
+    def _lose(self, job_id: str, reason: str, *, to_blame: bool) -> None:
+        self._database.lose(job_id, time.time(), worker_died=to_blame, reason=reason, log=self._worker_log)
 
     def _warn(self, error: DiskFull | QueueLocked) -> None:
         now = time.monotonic()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 
 from ..errors import BackendUnreachable, JobCancelled, JobInterrupted, UnderpaintError
-from ..events import Event, JobChanged
-from ..jobs import Job, JobState
+from ..events import Event, JobChanged, Progress
+from ..jobs import Job, JobState, Phase
 from ..request import Request
 from .connection import Connection
 
@@ -30,9 +30,9 @@ def run(
 ) -> Job:
     """Submit a request and wait for its end; the job that succeeded.
 
-    `on_event` is told every event, other jobs' too. `cancelled` is asked at least every 50 ms; once it
-    says True the job is cancelled, and so it is when a callback raises. Raises the job's own error,
-    JobCancelled, JobInterrupted, and BackendUnreachable when the service is gone and not back within a
+    `on_event` is told every event, other jobs' too, but not how far their downloads are. `cancelled` is asked at
+    least every 50 ms; once it says True the job is cancelled, and so it is when a callback raises. Raises the job's
+    own error, JobCancelled, JobInterrupted, and BackendUnreachable when the service is gone and not back within a
     few seconds: it never hangs.
     """
     return wait(
@@ -89,13 +89,18 @@ def _follow(connection: Connection, job: Job, on_event: OnEvent | None, cancelle
                     return job
             if event is None:
                 continue
-            if on_event is not None:
+            if on_event is not None and not _is_anothers_download(event, job):
                 on_event(event)
             if isinstance(event, JobChanged) and event.job.id == job.id:
                 job = event.job
                 if job.state.ended:
                     return job
     raise BackendUnreachable(reason="the events ended")
+
+
+def _is_anothers_download(event: Event, job: Job) -> bool:
+    """Downloads go beside whatever else runs; two at once would make one bar jump back and forth."""
+    return isinstance(event, Progress) and event.phase is Phase.FETCH and event.job_id != job.id
 
 
 def _abandon(connection: Connection, job_id: str) -> None:

@@ -6,7 +6,8 @@ The prompt is a list of words `name=value`; what isn't said has a default:
   then=succeed    what follows: succeed | fail | oom | full | crash | crash-once | leave | hang | deaf | silent |
                   garbage | huge | stranger | lie
   notes=0         how many things the result has to say
-The further pictures of a job take their steps one after the other. A plan is answered at once, whatever the prompt.
+The further pictures of a job take their steps one after the other. A plan is answered at once, whatever the prompt. A
+download tells how far it is and ends as its file's name says ("then=hang"), or else in success.
 `hang` obeys a cancel, `deaf` does not, `silent` also stops beating. The command line: --blobs DIR [--models DIR],
 and --start ready | die | garbage | never | look-kills for what happens before the first job.
 """
@@ -30,7 +31,7 @@ from underpaint.protocol.arrays import ArrayRef, DType
 from underpaint.protocol.errors import DiskFull, JobCancelled, OutOfMemory, UnderpaintError, WorkerFailed
 from underpaint.protocol.events import Progress
 from underpaint.protocol.jobs import JobResult, Phase, Timing
-from underpaint.protocol.request import GenerateRequest, PlanRequest
+from underpaint.protocol.request import DownloadRequest, GenerateRequest, PlanRequest
 
 BEAT_S = 0.2
 
@@ -41,9 +42,17 @@ def picture(width: int, height: int, seed: int) -> np.ndarray:
 
 
 def told(run: Run) -> dict[str, str]:
-    """What a picture's prompt says."""
+    """What a picture's prompt says, or a download's file."""
     prompt = run.request.prompt if isinstance(run.request, GenerateRequest) else ""
+    prompt = run.request.file if isinstance(run.request, DownloadRequest) else prompt
     return dict(word.split("=", 1) for word in prompt.split() if "=" in word)
+
+
+def fetched(request: DownloadRequest) -> JobResult:
+    """What a download leaves behind."""
+    return JobResult(
+        images=(), control_maps=(), timings=(), checkpoint=request.reference, plan="no model", versions={"fake": "1"}
+    )
 
 
 class FakeWorker:
@@ -98,6 +107,10 @@ class FakeWorker:
             return
         words = told(run)
         try:
+            if isinstance(run.request, DownloadRequest):
+                self.send(Reported(progress=Progress(job_id=run.job_id, phase=Phase.FETCH, fraction=0.5)))
+                self.finish(run, words.get("then", "succeed"))
+                return
             self.steps(run, int(words.get("steps", "3")), float(words.get("pause", "0.01")))
             self.finish(run, words.get("then", "succeed"))
         except UnderpaintError as error:
@@ -182,6 +195,9 @@ class FakeWorker:
         time.sleep(3600)
 
     def succeed(self, run: Run) -> None:
+        if isinstance(run.request, DownloadRequest):
+            self.send(Succeeded(job_id=run.job_id, result=fetched(run.request)))
+            return
         size = run.request.size
         seeds = [one.seed for one in run.request.pictures] if isinstance(run.request, GenerateRequest) else [0]
         images = [self.blobs.write_array(picture(size.width, size.height, seed)) for seed in seeds]
