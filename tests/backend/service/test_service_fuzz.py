@@ -28,6 +28,7 @@ BODIES = (
     b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }".ljust(128) + b"\0" * 16,
     b"",
 )
+PARAMETERS = (b"before", b"limit", b"since", b"kind", b"family", b"x")
 SNIPPETS = (b"\0", b"\r\n", b"\r\n\r\n", b"%2e%2e%2f", b"../", b"\xff\xfe", b"1e999", b"NaN", b"[" * 2000, b'"', b"-1")
 
 
@@ -45,7 +46,7 @@ class Fuzz:
         path = choose.choice(PATHS).encode()
         path = re.sub(rb"{(job|model)_id}", lambda _: self._hex(32), path).replace(b"{sha256}", self._hex(64))
         if choose.random() < 0.3:
-            path += b"?" + choose.choice((b"before", b"limit", b"since", b"kind", b"family", b"x")) + b"=" + choose.choice(SNIPPETS)
+            path += b"?" + choose.choice(PARAMETERS) + b"=" + choose.choice(SNIPPETS)
         body = choose.choice(BODIES)
         authorised = choose.random() < 0.7
         token = (
