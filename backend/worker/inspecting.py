@@ -7,8 +7,11 @@ from pathlib import Path
 from ...protocol.errors import InvalidRequest
 from ...protocol.request import GenerateRequest
 from .models import references
+from .models.adapters import LoraChoice
 from .models.choice import NetChoice, choose
+from .models.embeddings import EmbeddingChoice
 from .models.inspection import CheckpointInfo, inspect_checkpoint
+from .prompt_extras import prompt_extras
 from .sampling.solvers import Solver, make_solver
 from .sampling.weights import step_weights
 
@@ -21,6 +24,9 @@ class Inspected:
     nets: tuple[NetChoice, ...]  # one for each control
     solver: Solver  # without any evaluation where the start picture is to be left as it is
     weights: tuple[tuple[float, ...], ...]  # of each control at each evaluation
+    loras: tuple[LoraChoice, ...] = ()  # of the request and of its prompts
+    embeddings: tuple[EmbeddingChoice, ...] = ()  # the same for textual inversions
+    notes: tuple[str, ...] = ()  # what the user should hear of
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -61,4 +67,13 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
         for control in request.controls
     )
     weights = step_weights(request.controls, len(solver.timesteps))
-    return Inspected(checkpoint=checkpoint, nets=nets, solver=solver, weights=weights)
+    extras = prompt_extras(request, checkpoint, models=models)
+    return Inspected(
+        checkpoint=checkpoint,
+        nets=nets,
+        solver=solver,
+        weights=weights,
+        loras=extras.loras,
+        embeddings=extras.embeddings,
+        notes=extras.notes,
+    )

@@ -139,7 +139,7 @@ class JobRunner:
             timings=(conditioning, *generated.timings, stored),
             checkpoint=str(inspected.checkpoint.folder),
             plan=planned.plan.words,
-            notes=generated.notes,
+            notes=(*inspected.notes, *generated.notes),
             versions=versions(),
             models=used,
         )
@@ -191,7 +191,9 @@ class JobRunner:
         hashing: Hashing,
     ) -> tuple[Generated, float]:
         """The pictures by one plan, and when the models were there (time.perf_counter())."""
-        models = self.residents.models(inspected.checkpoint, inspected.used_nets, plan, telling.announce)
+        models = self.residents.models(
+            inspected.checkpoint, inspected.used_nets, plan, telling.announce, loras=inspected.loras
+        )
         loaded = time.perf_counter()
         hashing.begin()
         controls = [
@@ -210,6 +212,7 @@ class JobRunner:
             controls=controls,
             start=start,
             previews=self._models,
+            embeddings=inspected.embeddings,
         )
         try:
             return generate(brief, self.caches, report=telling.step, cancelled=telling.cancelled), loaded

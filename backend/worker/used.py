@@ -13,8 +13,8 @@ _EMBEDDED = "Embedded"  # the title of what is made here rather than found
 
 
 def loaded_models(request: GenerateRequest, inspected: Inspected) -> tuple[LoadedModel, ...]:
-    """Every model that is read from files, once each: the checkpoint, then the ControlNets that count."""
-    found = (*_of_checkpoint(inspected.checkpoint), *_of_controls(request, inspected))
+    """Every model that is read from files, once each: the checkpoint, the ControlNets that count, what prompts name."""
+    found = (*_of_checkpoint(inspected.checkpoint), *_of_controls(request, inspected), *_of_prompts(inspected))
     return tuple({(model.kind, model.reference, model.files): model for model in found}.values())
 
 
@@ -42,6 +42,14 @@ def _of_controls(request: GenerateRequest, inspected: Inspected) -> Iterator[Loa
             folder=folder,
             title="" if control.controlnet else f"{_EMBEDDED} {control.kind}",
         )
+
+
+def _of_prompts(inspected: Inspected) -> Iterator[LoadedModel]:
+    """LoRAs and textual inversions, wherever they were asked for."""
+    for lora in inspected.loras:
+        yield LoadedModel(kind=ModelKind.LORA, reference=lora.reference, files=(lora.file,))
+    for embedding in inspected.embeddings:
+        yield LoadedModel(kind=ModelKind.EMBEDDING, reference=embedding.reference, files=(embedding.file,))
 
 
 def _files(weights: Weights) -> tuple[Path, ...]:

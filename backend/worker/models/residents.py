@@ -13,6 +13,7 @@ from ..memory.placement import Placement
 from ..memory.plan import Group, Plan, Rung
 from ..memory.ring import Ring
 from ..third_party import diffusers, torch
+from .adapters import FusedSource, LoraChoice, with_loras
 from .choice import NetChoice
 from .inspection import CheckpointInfo, ControlNetInfo
 from .loading import Source, checkpoint_sources, controlnet_source, light_parts
@@ -31,6 +32,7 @@ class Models:
     vae: Any
     nets: tuple[NetUse, ...]  # one for each of the choices asked for, in their order
     placement: Placement
+    loras: tuple[LoraChoice, ...] = ()  # that are in the weights
 
 
 class Residents:
@@ -46,14 +48,21 @@ class Residents:
         """Of weights in main memory that could be let go of. May be asked from another thread."""
         return sum(held.host_bytes for held in tuple(self._held.values()))
 
-    def models(self, checkpoint: CheckpointInfo, nets: Sequence[NetChoice], plan: Plan, announce: Announce) -> Models:
-        """A checkpoint with these ControlNets, placed by the plan.
+    def models(
+        self,
+        checkpoint: CheckpointInfo,
+        nets: Sequence[NetChoice],
+        plan: Plan,
+        announce: Announce,
+        loras: Sequence[LoraChoice] = (),
+    ) -> Models:
+        """A checkpoint with these ControlNets and LoRAs, placed by the plan.
 
         What is in memory already is used as it is, or moved to where the plan has it; what lies there for other
         jobs is let go of, the least recently used first, as far as the plan needs the room. `announce` hears
         what is about to be loaded and may raise. On an error, what was loaded before stays.
         """
-        sources = checkpoint_sources(checkpoint)
+        sources = with_loras(checkpoint_sources(checkpoint), loras)
         chosen = {choice.info.key: choice.info for choice in nets}
         net_sources = {key: controlnet_source(info) for key, info in chosen.items()}
         wanted = [*sources.values(), *net_sources.values()]
@@ -75,6 +84,7 @@ class Residents:
             vae=parts["vae"],
             nets=tuple(NetUse(net=loaded[choice.info.key], mode=choice.mode) for choice in nets),
             placement=Placement(plan, keepers),
+            loras=tuple(loras),
         )
 
     def clear(self) -> None:
@@ -84,7 +94,7 @@ class Residents:
         gc.collect()
         devices.release()
 
-    def _have(self, source: Source, plan: Plan, ring: Ring | None, announce: Announce, text: str) -> Any:
+    def _have(self, source: Source | FusedSource, plan: Plan, ring: Ring | None, announce: Announce, text: str) -> Any:
         """A source's module, in memory and kept as the plan says."""
         way, dtype = _way(source, plan), _dtype(source, plan)
         held = self._held.get(source.place)
@@ -102,7 +112,7 @@ class Residents:
         announce(text)
         return self._keep(source, source.empty(dtype) if way is _Way.DISK else source.load(dtype), plan, ring)
 
-    def _keep(self, source: Source, module: Any, plan: Plan, ring: Ring | None) -> Any:
+    def _keep(self, source: Source | FusedSource, module: Any, plan: Plan, ring: Ring | None) -> Any:
         way, dtype = _way(source, plan), _dtype(source, plan)
         count = sum(tensor.numel() * tensor.element_size() for tensor in module.parameters())
         pin = not plan.machine.shared and plan.device != "cpu"
@@ -127,7 +137,7 @@ class Residents:
         )
         return module
 
-    def _make_room(self, wanted: Sequence[Source], plan: Plan) -> None:
+    def _make_room(self, wanted: Sequence[Source | FusedSource], plan: Plan) -> None:
         """Let go of what this job doesn't use, as far as it is in the way."""
         needed = {source.place for source in wanted}
         host = plan.machine.host_free_bytes - (0 if plan.rung is Rung.RESIDENT else _file_bytes(wanted))
@@ -202,7 +212,7 @@ class _Held:
     host_bytes: int
 
 
-def _way(source: Source, plan: Plan) -> _Way:
+def _way(source: Source | FusedSource, plan: Plan) -> _Way:
     """Where the plan has a component's weights wait."""
     match plan.rung:
         case Rung.RESIDENT:
@@ -215,11 +225,11 @@ def _way(source: Source, plan: Plan) -> _Way:
             return _Way.DISK if plan.machine.shared else _Way.SHELF
 
 
-def _dtype(source: Source, plan: Plan) -> Any:
+def _dtype(source: Source | FusedSource, plan: Plan) -> Any:
     return getattr(torch(), plan.vae_dtype_name if source.group is Group.VAE else plan.dtype_name)
 
 
-def _file_bytes(sources: Sequence[Source]) -> int:
+def _file_bytes(sources: Sequence[Source | FusedSource]) -> int:
     """Of the sources on disk: about what they take in memory, for the formats are alike or smaller there."""
     return sum(size for source in sources for _, size, _ in source.weights.stamp)
 

@@ -14,8 +14,10 @@ from ....protocol.arrays import UInt8Array
 from ....protocol.errors import JobCancelled
 from ....protocol.jobs import Phase, Timing
 from ....protocol.request import GenerateRequest
+from ..models.embeddings import EmbeddingChoice, lexicons
 from ..models.residents import Models
 from ..third_party import torch
+from .clip_text import Stage
 from .decoding import decode
 from .denoise import denoise
 from .guidance import ControlInput, GuidedModel
@@ -64,6 +66,7 @@ class Brief:
     controls: Sequence[ControlInput]  # those that count at any step
     start: StartPicture | None
     previews: Path  # where a TAESD may lie
+    embeddings: Sequence[EmbeddingChoice] = ()  # that the prompts call up
 
 
 def generate(
@@ -109,17 +112,36 @@ def generate(
 
 def _encoded_prompts(brief: Brief, cache: PromptCache, cancelled: Callable[[], bool]) -> list[EncodedPicture]:
     request, models = brief.request, brief.models
-    encoders = TextEncoders(
-        pipeline=models.pipeline,
-        device=models.placement.device,
-        key=(*models.checkpoint.key, str(models.placement.dtype)),
-        zeros_for_empty=models.checkpoint.zeros_for_empty,
-    )
+    encoders = _text_encoders(brief)
     guided = request.guidance_scale > 1 and not models.checkpoint.knows_guidance
     known = cache.knows(encoders, request.pictures, guided=guided)
     with nullcontext() if known else models.placement.using("text"):
         # of the largest job it is minutes' work on a CPU
         return cache.encode(encoders, request.pictures, guided=guided, before_each=lambda: _stop_if(cancelled))
+
+
+def _text_encoders(brief: Brief) -> TextEncoders:
+    models, pipeline = brief.models, brief.models.pipeline
+    places = models.checkpoint.family.text_encoders
+    words = lexicons(brief.embeddings, [encoder for encoder, _, _ in places])
+    loras = (lora.key for lora in models.loras if any(lora.layers.get(encoder) for encoder, _, _ in places))
+    return TextEncoders(
+        stages=tuple(
+            Stage(tokenizer=getattr(pipeline, tokenizer), encoder=getattr(pipeline, encoder), words=words[encoder])
+            for encoder, _, tokenizer in places
+        ),
+        device=models.placement.device,
+        key=(
+            *models.checkpoint.key,
+            str(models.placement.dtype),
+            *loras,
+            *(embedding.key for embedding in brief.embeddings),
+        ),
+        pooled=models.checkpoint.family.pooled_text,
+        zeros_for_empty=models.checkpoint.zeros_for_empty,
+        clip_skip=brief.request.clip_skip,
+        plain=brief.request.plain_prompt,
+    )
 
 
 def _encoded_start(brief: Brief) -> EncodedStart | None:

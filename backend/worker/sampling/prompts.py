@@ -1,5 +1,6 @@
 """Prompts to embeddings, each text once."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,8 +8,11 @@ from typing import Any
 
 from ....protocol.request import Variant
 from ..third_party import torch
+from .clip_text import Stage, encode
+from .prompt_syntax import parse, plain
 
-_KEPT = 512  # every text of the largest job; 0.6 MB each for SDXL in float32, in main memory
+_KEPT = 512  # every text of the largest job; 0.6 MB each chunk for SDXL in float32, in main memory
+_MOST_REPEATED = 16  # times as many tokens as the shortest prompt of a batch, for prompts of several lengths
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,10 +31,13 @@ class Embeddings:
 class TextEncoders:
     """Where texts are encoded."""
 
-    pipeline: Any  # diffusers', for its `encode_prompt`
+    stages: tuple[Stage, ...]  # in the order in which their embeddings stand side by side
     device: Any
-    key: tuple[object, ...]  # equal where a text's embeddings are: the files, the number format
+    key: tuple[object, ...]  # equal where a text's embeddings are: the files, the number format, LoRAs, inversions
+    pooled: bool  # see `clip_text.encode`
     zeros_for_empty: bool  # an empty negative prompt is zeros, as SDXL was trained
+    clip_skip: int = 0
+    plain: bool = False  # brackets are text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,10 +89,10 @@ class PromptCache:
         if guided:
             negatives = {picture.negative_prompt for picture in pictures}
             wanted |= negatives - {""} if encoders.zeros_for_empty else negatives
-        return all((*encoders.key, text) in self._kept for text in wanted)
+        return all(_key(encoders, text) in self._kept for text in wanted)
 
     def _text(self, encoders: TextEncoders, text: str) -> Encoded:
-        full_key = (*encoders.key, text)
+        full_key = _key(encoders, text)
         if full_key not in self._kept:
             self._kept[full_key] = _encode(encoders, text)
             self.encoded += 1
@@ -96,14 +103,31 @@ class PromptCache:
 
 
 def stacked(pictures: Sequence[EncodedPicture], *, device: Any) -> Embeddings:
-    """The embeddings of a batch of pictures, on `device`."""
+    """The embeddings of a batch of pictures, on `device`.
+
+    Rows of fewer chunks are repeated until all are of one length. To cross-attention a text that is repeated whole
+    is the same text, so what a picture is painted with doesn't change what it shows; see `evenly`.
+    """
     negatives = [picture.negative for picture in pictures if picture.negative is not None]
     rows = [*negatives, *(picture.positive for picture in pictures)]
     pooled = [row.pooled for row in rows if row.pooled is not None]
-    cat = torch().cat
-    return Embeddings(
-        text=cat([row.text for row in rows]).to(device), pooled=cat(pooled).to(device) if pooled else None
-    )
+    cat, tokens = torch().cat, _tokens(rows)
+    texts = [row.text.repeat(1, -(-tokens // row.text.shape[1]), 1)[:, :tokens] for row in rows]
+    return Embeddings(text=cat(texts).to(device), pooled=cat(pooled).to(device) if pooled else None)
+
+
+def evenly(pictures: Sequence[EncodedPicture]) -> bool:
+    """Whether `stacked` repeats every prompt whole. Beyond reason it does not: five chunks beside seven and nine."""
+    negatives = [picture.negative for picture in pictures if picture.negative is not None]
+    rows = [*negatives, *(picture.positive for picture in pictures)]
+    return not any(_tokens(rows) % row.text.shape[1] for row in rows)
+
+
+def _tokens(rows: Sequence[Encoded]) -> int:
+    """The length that all rows get."""
+    lengths = {row.text.shape[1] for row in rows}
+    common = math.lcm(*lengths)
+    return common if common <= _MOST_REPEATED * min(lengths) else max(lengths)
 
 
 def _zeros(like: Encoded) -> Encoded:
@@ -111,10 +135,13 @@ def _zeros(like: Encoded) -> Encoded:
     return Encoded(text=zeros(like.text), pooled=None if like.pooled is None else zeros(like.pooled))
 
 
+def _key(encoders: TextEncoders, text: str) -> tuple[object, ...]:
+    return (*encoders.key, encoders.clip_skip, encoders.plain, text)
+
+
 def _encode(encoders: TextEncoders, text: str) -> Encoded:
-    with torch().inference_mode():
-        encoded = encoders.pipeline.encode_prompt(
-            prompt=text, device=encoders.device, num_images_per_prompt=1, do_classifier_free_guidance=False
-        )
-    pooled = encoded[2] if len(encoded) == 4 else None  # prompt, negative, and with pooled text both once more
-    return Encoded(text=encoded[0].cpu(), pooled=None if pooled is None else pooled.cpu())
+    prompt = plain(text) if encoders.plain else parse(text)
+    found, pooled = encode(
+        encoders.stages, prompt, pooled=encoders.pooled, clip_skip=encoders.clip_skip, device=encoders.device
+    )
+    return Encoded(text=found.cpu(), pooled=None if pooled is None else pooled.cpu())

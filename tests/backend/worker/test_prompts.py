@@ -1,33 +1,51 @@
-"""What the prompt cache asks of the text encoders, and what it makes of their answers. The encoders are made up."""
+"""What the prompt cache asks of the text encoders, and what it makes of their answers."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from underpaint.backend.worker.sampling.prompts import PromptCache, TextEncoders, stacked
+from clip_stages import sd15, sdxl, stages
+from underpaint.backend.worker.sampling import clip_text
+from underpaint.backend.worker.sampling.prompt_syntax import plain
+from underpaint.backend.worker.sampling.prompts import (
+    Encoded,
+    EncodedPicture,
+    PromptCache,
+    TextEncoders,
+    evenly,
+    stacked,
+)
 from underpaint.protocol.request import Variant
 
 
 class Encoders:
-    """Gives each text numbers of its own, and another checkpoint others."""
+    """Real ones, which count how often they are called."""
 
     def __init__(self, *, pooled: bool = False, shift: float = 0.0) -> None:
-        self.asked: list[str] = []
-        self._pooled, self._shift = pooled, shift
+        self.asked = 0
+        self.stages = stages(sdxl() if pooled else sd15())
+        self.pooled = pooled
+        first = self.stages[0].encoder
+        first.get_input_embeddings().weight.data += shift
+        first.register_forward_pre_hook(self._count)
 
-    def encode_prompt(self, prompt: str, **_: object) -> tuple[Any, ...]:
-        self.asked.append(prompt)
-        text = torch.full((1, 77, 4), number(prompt) + self._shift)
-        return (text, None, text[:, 0, :2], None) if self._pooled else (text, None)
+    def _count(self, *_: object) -> None:
+        self.asked += 1
+
+    def text(self, prompt: str) -> tuple[Any, Any]:
+        return clip_text.encode(self.stages, plain(prompt), pooled=self.pooled, clip_skip=0, device="cpu")
 
 
-def number(text: str) -> float:
-    return float(sum(text.encode())) + 1
-
-
-def through(encoders: Encoders, *key: object, zeros: bool = False) -> TextEncoders:
-    return TextEncoders(pipeline=encoders, device=torch.device("cpu"), key=key, zeros_for_empty=zeros)
+def through(encoders: Encoders, *key: object, zeros: bool = False, **options: Any) -> TextEncoders:
+    return TextEncoders(
+        stages=encoders.stages,
+        device=torch.device("cpu"),
+        key=key,
+        pooled=encoders.pooled,
+        zeros_for_empty=zeros,
+        **options,
+    )
 
 
 def encode(cache: PromptCache, encoders: TextEncoders, pictures: Sequence[Variant], *, guided: bool = True) -> Any:
@@ -36,23 +54,36 @@ def encode(cache: PromptCache, encoders: TextEncoders, pictures: Sequence[Varian
 
 def test_negative_prompts_of_all_pictures_come_before_their_prompts() -> None:
     pictures = [Variant(prompt="a", negative_prompt="b", seed=0), Variant(prompt="c", negative_prompt="d", seed=0)]
-    found = encode(PromptCache(), through(Encoders(pooled=True)), pictures)
-    expected = [number(text) for text in "bdac"]
-    assert found.text[:, 0, 0].tolist() == found.pooled[:, 0].tolist() == expected
-    unguided = encode(PromptCache(), through(Encoders()), pictures, guided=False)
-    assert unguided.text[:, 0, 0].tolist() == [number("a"), number("c")]
+    encoders = Encoders(pooled=True)
+    found = encode(PromptCache(), through(encoders), pictures)
+    expected = [encoders.text(text) for text in "bdac"]
+    assert torch.equal(found.text, torch.cat([text for text, _ in expected]))
+    assert torch.equal(found.pooled, torch.cat([pooled for _, pooled in expected]))
+    plain_encoders = Encoders()
+    unguided = encode(PromptCache(), through(plain_encoders), pictures, guided=False)
+    assert torch.equal(unguided.text, torch.cat([plain_encoders.text(text)[0] for text in "ac"]))
     assert unguided.pooled is None
 
 
-def test_another_checkpoint_or_number_format_encodes_the_same_text_anew() -> None:
-    cache, pictures = PromptCache(), [Variant(prompt="a", seed=0)]
-    for shift, key in enumerate((("one", "float32"), ("other", "float32"), ("one", "float16"))):
-        encoders = Encoders(shift=shift)
-        assert not cache.knows(through(encoders, *key), pictures, guided=False)
-        found = encode(cache, through(encoders, *key), pictures, guided=False)
-        assert found.text[0, 0, 0] == number("a") + shift
-        assert cache.knows(through(encoders, *key), pictures, guided=False)
-    assert cache.encoded == 3
+def test_whatever_changes_a_text_s_embeddings_encodes_it_anew() -> None:
+    cache, pictures, seen = PromptCache(), [Variant(prompt="a (b)", seed=0)], []
+    other = Encoders(shift=0.5)
+    encoders = Encoders()
+    for place in (
+        through(encoders, "one", "float32"),
+        through(other, "other", "float32"),
+        through(other, "other", "float16"),
+        through(encoders, "one", "float32", clip_skip=1),
+        through(encoders, "one", "float32", clip_skip=2),
+        through(encoders, "one", "float32", plain=True),
+    ):
+        assert not cache.knows(place, pictures, guided=False)
+        seen.append(encode(cache, place, pictures, guided=False).text)
+        assert cache.knows(place, pictures, guided=False)
+    assert cache.encoded == 6
+    assert torch.equal(seen[1], seen[2])
+    distinct = [seen[0], seen[1], *seen[3:]]
+    assert not any(torch.equal(a, b) for place, a in enumerate(distinct) for b in distinct[:place])
 
 
 @pytest.mark.parametrize("zeros", [False, True])
@@ -64,10 +95,12 @@ def test_encoders_are_known_not_to_be_needed_only_where_they_are_not(zeros: bool
     assert not cache.knows(place, with_negative, guided=True)
     empty = [Variant(prompt="a", negative_prompt="", seed=0)]
     assert cache.knows(place, empty, guided=True) is zeros
-    encoders.asked.clear()
+    encoders.asked = 0
     found = encode(cache, place, empty)
-    assert encoders.asked == ([] if zeros else [""])
-    assert found.text[0, 0, 0] == found.pooled[0, 0] == (0 if zeros else number(""))
+    assert encoders.asked == (0 if zeros else 1)
+    text, pooled = encoders.text("")
+    assert torch.equal(found.text[:1], torch.zeros_like(text) if zeros else text)
+    assert torch.equal(found.pooled[:1], torch.zeros_like(pooled) if zeros else pooled)
     assert cache.knows(place, empty, guided=True)
 
 
@@ -82,4 +115,39 @@ def test_what_is_raised_between_prompts_ends_it() -> None:
         cache.encode(
             through(encoders), [Variant(prompt=text, seed=0) for text in "abc"], guided=False, before_each=stop
         )
-    assert encoders.asked == ["a"]
+    assert encoders.asked == 1
+
+
+def picture(positive: int, negative: int) -> EncodedPicture:
+    """Of so many chunks, each of other numbers."""
+
+    def text(chunks: int) -> Encoded:
+        return Encoded(text=torch.randn(1, 77 * chunks, 4), pooled=None)
+
+    return EncodedPicture(positive=text(positive), negative=text(negative))
+
+
+def test_prompts_of_several_lengths_are_repeated_whole() -> None:
+    rows = [picture(3, 1), picture(2, 1)]
+    assert evenly(rows)
+    found = stacked(rows, device="cpu").text
+    assert found.shape == (4, 6 * 77, 4)
+    assert torch.equal(found[2], rows[0].positive.text[0].repeat(2, 1))
+    assert torch.equal(found[3], rows[1].positive.text[0].repeat(3, 1))
+    assert torch.equal(found[0], rows[0].negative.text[0].repeat(6, 1))
+
+
+def test_attention_sees_a_repeated_text_as_the_text_itself() -> None:
+    torch.manual_seed(0)
+    query, text = torch.randn(1, 5, 8), torch.randn(1, 77, 8)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    once, thrice = attend(query, text, text), attend(query, text.repeat(1, 3, 1), text.repeat(1, 3, 1))
+    torch.testing.assert_close(once, thrice, rtol=0, atol=1e-6)
+
+
+def test_lengths_without_a_common_multiple_within_reason_are_repeated_in_part() -> None:
+    rows = [picture(5, 7), picture(9, 7)]
+    assert not evenly(rows)
+    found = stacked(rows, device="cpu").text
+    assert found.shape == (4, 9 * 77, 4)
+    assert torch.equal(found[2], rows[0].positive.text[0].repeat(2, 1)[: 9 * 77])
