@@ -16,7 +16,6 @@ from ...protocol.arrays import ArrayRef
 from ...protocol.checks import references
 from ...protocol.errors import (
     DiskFull,
-    ErrorInfo,
     JobConflict,
     JobInterrupted,
     JobNotQueued,
@@ -25,22 +24,19 @@ from ...protocol.errors import (
     WorkerFailed,
 )
 from ...protocol.events import JobChanged
-from ...protocol.jobs import Job, JobPage, JobResult, JobState, JobSubmission, Move, Priority
+from ...protocol.jobs import Job, JobPage, JobState, JobSubmission, Move
 from ...protocol.request import DownloadRequest, Request
 from ..blobstore import DISK_FULL
 from . import lifecycle
 from .journal import Journal
 from .lanes import Lane, lane_of
 from .lifecycle import Loss, Transition
+from .rows import JOB_COLUMNS, PRIORITIES, job_of
 from .schema import MIGRATIONS
 
 _IOERR_SHORT_READ, _IOERR_WRITE, _IOERR_SHMSIZE, _IOERR_FSYNC = 522, 778, 4874, 1034  # sqlite3 has no names for them
 _DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _PATIENCE_S = 0.3  # with another program that has the file locked; nobody is answered in the meantime
-_JOB = (
-    "id, client, request, created_at, state, revision, started_at, ended_at, attempts, error, result,"
-    " transient, priority, place"
-)
 _NO_PLACE = {Lane.LOOKS: "a look", Lane.DOWNLOADS: "a download"}
 _EITHER, _NOT, _ONLY = (False, True), (False, False), (True, True)
 _IN_LANE = {  # what is transient, and what a download
@@ -49,7 +45,6 @@ _IN_LANE = {  # what is transient, and what a download
     Lane.LOOKS: (_ONLY, _NOT),
     Lane.DOWNLOADS: (_EITHER, _ONLY),
 }
-_PRIORITIES = (Priority.LOW, Priority.NORMAL, Priority.HIGH)  # by the number that stands for each
 _LAST = (
     "SELECT coalesce(max(place), 0) FROM jobs"
     " WHERE state = ? AND transient = ? AND priority = ?"
@@ -103,9 +98,11 @@ class Database:
     def submit(self, job_id: str, submission: JobSubmission, at: float) -> tuple[Job, bool]:
         """Queue a job; the job and whether it is new. Raises JobConflict, DiskFull, QueueLocked."""
         with self._transaction():
-            found = self._db.execute(f"SELECT {_JOB}, retry_interrupted FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            found = self._db.execute(
+                f"SELECT {JOB_COLUMNS}, retry_interrupted FROM jobs WHERE id = ?", (job_id,)
+            ).fetchone()
             if found is None:
-                priority = _PRIORITIES.index(submission.priority)
+                priority = PRIORITIES.index(submission.priority)
                 self._db.execute(
                     "INSERT INTO jobs (id, client, request, retry_interrupted, transient, download, priority, place,"
                     " created_at, state, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
@@ -128,7 +125,7 @@ class Database:
                     self.journal.submitted(job_id, submission, at)
         if found is None:
             return self.job(job_id), True
-        job = _job(found)
+        job = job_of(found)
         # The priority isn't compared: somebody may have moved the job since.
         if (job.request, bool(found["retry_interrupted"]), job.transient) != (
             submission.request,
@@ -184,9 +181,9 @@ class Database:
                 priority, place = next_one.priority, self._place_before(next_one)
             else:
                 priority = move.priority or job.priority
-                place = self._behind_all(False, _PRIORITIES.index(priority))
+                place = self._behind_all(False, PRIORITIES.index(priority))
             self._db.execute(
-                "UPDATE jobs SET priority = ?, place = ? WHERE id = ?", (_PRIORITIES.index(priority), place, job_id)
+                "UPDATE jobs SET priority = ?, place = ? WHERE id = ?", (PRIORITIES.index(priority), place, job_id)
             )
             self._record(job_id)
         return self.job(job_id)
@@ -254,20 +251,20 @@ class Database:
 
     def job(self, job_id: str) -> Job:
         """A job as it is now. Raises JobUnknown."""
-        rows = self._rows(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,))
+        rows = self._rows(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
         if not rows:
             raise JobUnknown(job_id=job_id)
-        return _job(rows[0])
+        return job_of(rows[0])
 
     def jobs(self, before: int | None, limit: int) -> JobPage:
         """A page of jobs, newest first, without the transient ones."""
         rows = self._rows(
-            f"SELECT number, {_JOB} FROM jobs WHERE number < ? AND NOT transient ORDER BY number DESC LIMIT ?",
+            f"SELECT number, {JOB_COLUMNS} FROM jobs WHERE number < ? AND NOT transient ORDER BY number DESC LIMIT ?",
             (before if before is not None else 2**62, limit + 1),
         )
         page = rows[:limit]
         more = len(rows) > limit
-        return JobPage(jobs=tuple(_job(row) for row in page), next_before=page[-1]["number"] if more else None)
+        return JobPage(jobs=tuple(job_of(row) for row in page), next_before=page[-1]["number"] if more else None)
 
     def next_queued(self, lane: Lane | None = None) -> Job | None:
         """The job whose turn it is, of a lane or of all."""
@@ -277,11 +274,11 @@ class Database:
         """The jobs whose turns are next, in order, of a lane or of all."""
         transient, download = _IN_LANE[lane]
         rows = self._rows(
-            f"SELECT {_JOB} FROM jobs WHERE state = 'queued' AND transient IN (?, ?) AND download IN (?, ?)"
+            f"SELECT {JOB_COLUMNS} FROM jobs WHERE state = 'queued' AND transient IN (?, ?) AND download IN (?, ?)"
             " ORDER BY transient DESC, priority DESC, place, number LIMIT ?",
             (*transient, *download, limit),
         )
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def running(self) -> list[str]:
         """Ids of the jobs that are running, or were when the last service died."""
@@ -318,7 +315,7 @@ class Database:
             " WHERE c.revision > ? ORDER BY c.revision LIMIT ?",
             (since, limit),
         )
-        return [JobChanged(revision=row["revision"], job=_job(row)) for row in rows]
+        return [JobChanged(revision=row["revision"], job=job_of(row)) for row in rows]
 
     # ---- inside
 
@@ -345,7 +342,7 @@ class Database:
 
     def _place_before(self, job: Job) -> float:
         """A place between a queued job and the one that runs before it."""
-        priority = _PRIORITIES.index(job.priority)
+        priority = PRIORITIES.index(job.priority)
         found = self._db.execute(
             "SELECT max(place) FROM jobs WHERE state = 'queued' AND NOT transient AND priority = ? AND place < ?",
             (priority, job.place),
@@ -443,22 +440,3 @@ def copy(source: Path, target: Path) -> None:
         raise UnusableDatabase(f"The queue {source} can't be copied ({error}).") from error
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _job(row: Any) -> Job:
-    return Job(
-        id=row["id"],
-        client=row["client"],
-        state=JobState(row["state"]),
-        request=wire.loads(Request, row["request"], ignore_unknown=True),
-        revision=row["revision"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        attempts=row["attempts"],
-        error=None if row["error"] is None else wire.loads(ErrorInfo, row["error"], ignore_unknown=True),
-        result=None if row["result"] is None else wire.loads(JobResult, row["result"], ignore_unknown=True),
-        transient=bool(row["transient"]),
-        priority=_PRIORITIES[int(row["priority"])],
-        place=row["place"],
-    )

@@ -135,6 +135,7 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # which costs us much more than whoever asks for it
     try:
         context.load_cert_chain(certificate, key, password=no_password)
     except ssl.SSLError as error:

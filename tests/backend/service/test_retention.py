@@ -200,7 +200,8 @@ def _as_the_first_format(path):
             if row["result"] is not None:
                 result = json.loads(row["result"])
                 row["result"] = json.dumps(result | {"image": result.pop("images")[0]})
-        columns[table] = ([name for name in names if name not in ("transient", "priority", "place", "collected")], rows)
+        later = ("transient", "priority", "place", "collected", "download")
+        columns[table] = ([name for name in names if name not in later], rows)
     db.executescript("DROP TABLE uses; DROP TABLE changes; DROP TABLE jobs;")
     db.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
     for table, (names, rows) in columns.items():
