@@ -1,4 +1,4 @@
-"""The command line: `underpaint install | uninstall | doctor | diagnostics | service | remote`."""
+"""The command line: `underpaint install | uninstall | doctor | diagnostics | models | service | remote`."""
 
 import argparse
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..protocol.client import Home, default_home
 from ..protocol.errors import InstallImpossible, UnderpaintError
-from . import doctor, remote_command, repair
+from . import doctor, models_command, remote_command, repair
 from .diagnostics import diagnostics
 from .install import Installation
 from .plan import Plan, gigabytes, plan_for
@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "names of users and their folders. Read it before you pass it on.",
     )
     show.set_defaults(run=_diagnostics)
+    models_command.add_to(commands)
     remote_command.add_to(commands)
     return parser
 
