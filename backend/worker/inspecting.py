@@ -11,6 +11,8 @@ from .models.adapters import LoraChoice
 from .models.choice import NetChoice, choose
 from .models.embeddings import EmbeddingChoice
 from .models.inspection import CheckpointInfo, inspect_checkpoint
+from .pipelines import limits
+from .prompt_extras import PromptExtras, prompt_extras
 from .prompt_extras import prompt_extras
 from .sampling.solvers import Solver, make_solver
 from .sampling.weights import step_weights
@@ -22,7 +24,8 @@ class Inspected:
 
     checkpoint: CheckpointInfo
     nets: tuple[NetChoice, ...]  # one for each control
-    solver: Solver  # without any evaluation where the start picture is to be left as it is
+    solver: Solver | None  # None for a family that diffusers' own pipelines paint
+    evaluations: int  # of the model for each picture; 0 where the start picture is to be left as it is
     weights: tuple[tuple[float, ...], ...]  # of each control at each evaluation
     loras: tuple[LoraChoice, ...] = ()  # of the request and of its prompts
     embeddings: tuple[EmbeddingChoice, ...] = ()  # the same for textual inversions
@@ -55,23 +58,35 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
             reason=f"the checkpoint {request.checkpoint} is made for inpainting, and there is no start picture with a "
             "mask. Give it one, or choose the plain checkpoint"
         )
-    solver = make_solver(
-        request.scheduler,
-        request.sigmas,
-        checkpoint.scheduler_config,
-        request.steps,
-        1.0 if start is None else start.strength,
-    )
+    solver = None
+    if checkpoint.family.stock is not None:
+        limits.check(request, checkpoint)
+        evaluations = limits.evaluations(request)
+    else:
+        solver = make_solver(
+            request.scheduler,
+            request.sigmas,
+            checkpoint.scheduler_config,
+            request.steps,
+            1.0 if start is None else start.strength,
+        )
+        evaluations = len(solver.timesteps)
     nets = tuple(
         choose(control, checkpoint, models=models, allow_download=request.allow_download, announce=announce)
         for control in request.controls
     )
-    weights = step_weights(request.controls, len(solver.timesteps))
-    extras = prompt_extras(request, checkpoint, models=models)
+    weights = step_weights(request.controls, evaluations)
+    if checkpoint.family.stock is not None:
+        used = [(index, net) for index, net in enumerate(nets) if any(weights[index])]
+        limits.check_nets(request, checkpoint, used)
+    extras = PromptExtras()
+    if checkpoint.family.stock is None:
+        extras = prompt_extras(request, checkpoint, models=models)
     return Inspected(
         checkpoint=checkpoint,
         nets=nets,
         solver=solver,
+        evaluations=evaluations,
         weights=weights,
         loras=extras.loras,
         embeddings=extras.embeddings,

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import assert_never
 
 from ...protocol.checks import check
-from ...protocol.errors import DoesNotFit, InvalidRequest, OutOfMemory
+from ...protocol.errors import DoesNotFit, OutOfMemory
 from ...protocol.jobs import JobResult, Phase, Timing
 from ...protocol.models import UsedModel
 from ...protocol.request import ControlMapsRequest, DownloadRequest, GenerateRequest, PlanRequest, Request
 from ..library.hashes import Hashes
 from .conditioning import ControlMap
+from .downloading import download
 from .failures import is_out_of_memory
 from .inspecting import Inspected, inspect
 from .maps import MapMaker, OnProgress, stop_if, versions
@@ -21,6 +22,9 @@ from .memory import devices, words
 from .memory.plan import Plan
 from .models.hashing import Hashing
 from .models.residents import Residents
+from .pipelines.painting import SCHEDULER_TITLE, StockBrief
+from .pipelines.painting import generate as paint_stock
+from .pipelines.texts import TextCache
 from .planning import Planned, answer, plan_picture
 from .sampling import Brief, Caches, Generated, HintCache, PromptCache, generate
 from .sampling.guidance import ControlInput
@@ -44,6 +48,8 @@ class JobRunner:
         """The models in memory."""
         self.caches = Caches(prompts=PromptCache(), hints=HintCache())
         """What was encoded last."""
+        self.texts = TextCache()
+        """The same for the families that diffusers' own pipelines paint."""
         self._maps = maps
         self._models = models
         self._hashes = Hashes(models)
@@ -82,7 +88,7 @@ class JobRunner:
                     request, models=self._models, hashes=self._hashes, planned=self.planned, cancelled=cancelled
                 )
             case DownloadRequest():
-                raise InvalidRequest(reason="downloads are not served yet")
+                return download(job_id, request, on_progress=on_progress, cancelled=cancelled)
             case _:
                 assert_never(request)
 
@@ -107,6 +113,7 @@ class JobRunner:
         """Let go of every model; what running out of memory calls for."""
         self._maps.clear()
         self.caches.hints.clear()
+        self.texts.clear()
         self.residents.clear()
 
     def _generate(self, request: GenerateRequest, telling: Telling, waited_ms: float) -> JobResult:
@@ -124,7 +131,7 @@ class JobRunner:
             announce=telling.announce,
             cancelled=telling.cancelled,
         )
-        if start is not None and not inspected.solver.timesteps:
+        if start is not None and not inspected.evaluations:
             # strength 0: nothing is left to paint, so nothing is loaded, and the picture is not even encoded
             generated = Generated(images=(start.image,) * len(request.pictures), timings=(), notes=())
             used: tuple[UsedModel, ...] = ()
@@ -159,7 +166,8 @@ class JobRunner:
         notes: list[str] = []
         began = time.perf_counter()
         while True:
-            telling.note = f"{TITLES[request.scheduler]}, {request.steps} steps, {planned.plan.where}"
+            scheduler = TITLES[request.scheduler] if inspected.solver else SCHEDULER_TITLE
+            telling.note = f"{scheduler}, {request.steps} steps, {planned.plan.where}"
             try:
                 generated, loaded = self._painted(request, inspected, maps, start, planned.plan, telling, hashing)
             except Exception as error:
@@ -205,16 +213,26 @@ class JobRunner:
             )
             for index, use in zip(inspected.used, models.nets, strict=True)
         ]
-        brief = Brief(
-            request=request,
-            models=models,
-            solver=inspected.solver,
-            controls=controls,
-            start=start,
-            previews=self._models,
-            embeddings=inspected.embeddings,
-        )
         try:
+            if inspected.solver is None:
+                stock = StockBrief(
+                    request=request,
+                    models=models,
+                    evaluations=inspected.evaluations,
+                    controls=controls,
+                    start=start,
+                    previews=self._models,
+                )
+                return paint_stock(stock, self.texts, report=telling.step, cancelled=telling.cancelled), loaded
+            brief = Brief(
+                request=request,
+                models=models,
+                solver=inspected.solver,
+                controls=controls,
+                start=start,
+                previews=self._models,
+                embeddings=inspected.embeddings,
+            )
             return generate(brief, self.caches, report=telling.step, cancelled=telling.cancelled), loaded
         finally:
             models.placement.rest()  # a job that ended must not keep what others on the device could use

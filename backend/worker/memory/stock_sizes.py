@@ -48,7 +48,7 @@ def stock_needs(
     guided = request.guidance_scale > 1 and stock.guidance is not Guidance.DISTILLED
     # what is told of latent pixels in `needs` is of tokens here: each weight is used once for four of them
     tokens = [replace(part, macs=part.macs / _LATENT_PX_OF_TOKEN) for part in parts]
-    channels = tuple(vae.get("block_out_channels") or (_QWEN_VAE * int(vae.get("base_dim", 96)),))
+    channels = tuple(vae.get("block_out_channels") or (round(_QWEN_VAE * int(vae.get("base_dim", 96))),))
     return Needs(
         title=title,
         parts=tuple(tokens),

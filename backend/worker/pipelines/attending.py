@@ -73,7 +73,7 @@ def linked(controlnet: Any, transformer: Any) -> Generator[None]:
 
     For the call alone: what keeps the modules in memory must find each module's own weights and no other's.
     """
-    link = getattr(type(controlnet), "from_transformer", None)
+    link: Any = getattr(controlnet, "from_transformer", None)
     if link is None or not hasattr(controlnet, "cap_pad_token"):
         yield
         return

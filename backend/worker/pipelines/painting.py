@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -178,7 +178,7 @@ class _Job:
                 **self._controlling(),
                 callback_on_step_end=ended,
             )
-        image = cast(UInt8Array, np.asarray(result.images[0], np.uint8))
+        image: UInt8Array = np.asarray(result.images[0], np.uint8)
         self.lap(Phase.DECODE)
         self._stop_if_cancelled()
         return image if brief.start is None else kept_put_back(brief.start, image)

@@ -22,6 +22,32 @@ QWEN_CHAT = (
 )
 
 
+NETS: dict[str, tuple[FamilyId, dict[str, Any]]] = {
+    "sd3-depth": (FamilyId.SD3, {}),
+    "sd3-canny": (FamilyId.SD3, {"force_zeros_for_pooled_projection": False}),
+    "sd3-inpaint": (FamilyId.SD3, {"extra_conditioning_channels": 1}),
+    "flux-depth": (FamilyId.FLUX, {}),
+    "flux-canny": (FamilyId.FLUX, {}),
+    "flux-union": (FamilyId.FLUX, {"num_mode": 10}),
+    "qwen-union": (FamilyId.QWEN_IMAGE, {}),
+    "qwen-other": (FamilyId.QWEN_IMAGE, {}),
+    "qwen-inpaint": (FamilyId.QWEN_IMAGE, {"extra_condition_channels": 4}),
+    "z-union": (FamilyId.Z_IMAGE, {}),
+    "z-union-2": (FamilyId.Z_IMAGE, {"control_in_dim": 33}),
+}
+"""ControlNets by the folder that they are in: plain, union, and such as take a mask."""
+
+
+def build_all(models: Path) -> None:
+    """Every checkpoint, in a folder of its family's name, and every ControlNet."""
+    for family in _CHECKPOINTS:
+        build(family, models / family)
+    torch.manual_seed(50)
+    _flux(guidance_embeds=False).save_pretrained(models / "schnell")
+    for seed, (name, (family, config)) in enumerate(NETS.items(), 100):
+        build_net(family, models / name, seed=seed, **config)
+
+
 def build(family: FamilyId, folder: Path) -> Path:
     """Write a checkpoint folder as `save_pretrained` does: model_index.json and every component."""
     torch.manual_seed(list(FamilyId).index(family))
@@ -29,9 +55,9 @@ def build(family: FamilyId, folder: Path) -> Path:
     return folder
 
 
-def build_net(family: FamilyId, folder: Path, **config: Any) -> Path:
+def build_net(family: FamilyId, folder: Path, seed: int = 99, **config: Any) -> Path:
     """Write a ControlNet for the family's tiny checkpoint; `config` goes to its class."""
-    torch.manual_seed(100 + list(FamilyId).index(family))
+    torch.manual_seed(seed)
     net = filled(_NETS[family](**config))
     net.save_pretrained(folder)
     return folder
