@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
+
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH"
 _PIECE = 16 << 10
 
@@ -49,7 +51,7 @@ class Faults:
     """What goes wrong from now on; counters run out."""
 
     bytes_per_s: float = 0.0  # of large files; 0 is as fast as can be
-    silent_after: int | None = None  # bytes of a large file, and then nothing more until the client leaves
+    silent_after: int | None = None  # bytes of a large file; no answer brings more
     cut_after: int = 0  # bytes of a large file's answer, `cuts` times
     cuts: int = 0
     corrupt: int = 0  # answers of large files with a byte changed
@@ -273,9 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            self._stream(file, body, large=large)
+            self._stream(file, body, start, large=large)
 
-    def _stream(self, file: str, body: bytes, *, large: bool) -> None:
+    def _stream(self, file: str, body: bytes, start: int, *, large: bool) -> None:
         faults, at = self.hub.faults, 0
         cut = faults.cut_after if large and faults.cuts else None
         faults.cuts -= cut is not None
@@ -283,9 +285,12 @@ class _Handler(BaseHTTPRequestHandler):
             piece = body[at : at + _PIECE]
             if cut is not None:
                 piece = piece[: cut - at]
-            if large and faults.silent_after is not None and at >= faults.silent_after:
-                time.sleep(0.05)
-                continue
+            silence = faults.silent_after
+            if large and silence is not None and start + at >= silence:
+                while faults.silent_after == silence and not self.hub.closing.wait(0.02):
+                    pass  # and the connection stays open
+                self.close_connection = True
+                return
             try:
                 self.wfile.write(piece)
                 self.wfile.flush()
@@ -308,3 +313,20 @@ def _described(path: str, contents: bytes, git_name: str = "oid") -> dict[str, o
         name = "sha256" if git_name == "blobId" else "oid"
         described["lfs"] = {name: sha256, "size": len(contents), "pointerSize": 135}
     return described
+
+
+def point_client_at(hub: HubServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process's client, which has read its environment already, know this hub and this cache alone."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    constants = "huggingface_hub.constants"
+    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(f"{constants}.HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(f"{constants}.ENDPOINT", hub.address)
+    monkeypatch.setattr(
+        f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(cache.parent / "token"))
+    monkeypatch.setattr(f"{constants}.HF_HUB_DOWNLOAD_TIMEOUT", 1)

@@ -50,7 +50,7 @@ def refusal(error: Exception, hub_id: str, *, endpoint: str, revision: str = "")
         )
     if isinstance(error, errors.DisabledRepoError):
         return ModelMissing(model=hub_id, reason=f"{host} has closed its repository. Choose another model")
-    if _status(error) == 401 and "invalid credentials" in _words(error).lower():
+    if _status(error) == 401 and "invalid credentials" in str(error).lower():
         return ModelMissing(
             model=hub_id,
             reason=f'{host} does not accept your token. Log in again with "hf auth login", or correct HF_TOKEN',
