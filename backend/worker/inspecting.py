@@ -1,11 +1,12 @@
 """What a picture job needs, found and checked before anything is loaded or computed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...protocol.errors import InvalidRequest
 from ...protocol.request import GenerateRequest
+from .further import Further, inspect_further
 from .models import references
 from .models.adapters import LoraChoice
 from .models.choice import NetChoice, choose
@@ -13,7 +14,6 @@ from .models.embeddings import EmbeddingChoice
 from .models.inspection import CheckpointInfo, inspect_checkpoint
 from .pipelines import limits
 from .prompt_extras import PromptExtras, prompt_extras
-from .prompt_extras import prompt_extras
 from .sampling.solvers import Solver, make_solver
 from .sampling.weights import step_weights
 
@@ -27,6 +27,7 @@ class Inspected:
     solver: Solver | None  # None for a family that diffusers' own pipelines paint
     evaluations: int  # of the model for each picture; 0 where the start picture is to be left as it is
     weights: tuple[tuple[float, ...], ...]  # of each control at each evaluation
+    further: Further = field(default_factory=Further)
     loras: tuple[LoraChoice, ...] = ()  # of the request and of its prompts
     embeddings: tuple[EmbeddingChoice, ...] = ()  # the same for textual inversions
     notes: tuple[str, ...] = ()  # what the user should hear of
@@ -34,12 +35,17 @@ class Inspected:
     @property
     def used(self) -> tuple[int, ...]:
         """The controls that count at any evaluation. The others cost nothing but their control images."""
-        return tuple(index for index, weights in enumerate(self.weights) if any(weights))
+        second = self.further.second
+        of_second = ((),) * len(self.weights) if second is None else second.weights
+        each = zip(self.weights, of_second, strict=True)
+        return tuple(index for index, (weights, again) in enumerate(each) if any(weights) or any(again))
 
     @property
     def used_nets(self) -> tuple[NetChoice, ...]:
-        """The ControlNets to load, one for each control that counts."""
-        return tuple(self.nets[index] for index in self.used)
+        """The ControlNets to load: one for each control that counts, and last a second pass's tile net."""
+        second = self.further.second
+        last = () if second is None or second.tile_net is None else (second.tile_net,)
+        return (*(self.nets[index] for index in self.used), *last)
 
 
 def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str], None]) -> Inspected:
@@ -79,15 +85,17 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
     if checkpoint.family.stock is not None:
         used = [(index, net) for index, net in enumerate(nets) if any(weights[index])]
         limits.check_nets(request, checkpoint, used)
-    extras = PromptExtras()
+    extras, further = PromptExtras(), Further()
     if checkpoint.family.stock is None:
         extras = prompt_extras(request, checkpoint, models=models)
+        further = inspect_further(request, checkpoint, evaluations, models=models, announce=announce)
     return Inspected(
         checkpoint=checkpoint,
         nets=nets,
         solver=solver,
         evaluations=evaluations,
         weights=weights,
+        further=further,
         loras=extras.loras,
         embeddings=extras.embeddings,
         notes=extras.notes,

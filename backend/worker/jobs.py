@@ -13,6 +13,7 @@ from ...protocol.jobs import JobResult, Phase, Timing
 from ...protocol.models import UsedModel
 from ...protocol.request import ControlMapsRequest, DownloadRequest, GenerateRequest, PlanRequest, Request
 from ..library.hashes import Hashes
+from .briefing import with_further
 from .conditioning import ControlMap
 from .downloading import download
 from .failures import is_out_of_memory
@@ -131,7 +132,7 @@ class JobRunner:
             announce=telling.announce,
             cancelled=telling.cancelled,
         )
-        if start is not None and not inspected.evaluations:
+        if start is not None and not inspected.evaluations and inspected.further.second is None:
             # strength 0: nothing is left to paint, so nothing is loaded, and the picture is not even encoded
             generated = Generated(images=(start.image,) * len(request.pictures), timings=(), notes=())
             used: tuple[UsedModel, ...] = ()
@@ -200,18 +201,24 @@ class JobRunner:
     ) -> tuple[Generated, float]:
         """The pictures by one plan, and when the models were there (time.perf_counter())."""
         models = self.residents.models(
-            inspected.checkpoint, inspected.used_nets, plan, telling.announce, loras=inspected.loras
+            inspected.checkpoint,
+            inspected.used_nets,
+            plan,
+            telling.announce,
+            loras=inspected.loras,
+            more=inspected.further.sources,
         )
+        shown = self._first_maps(request, inspected, maps)
         loaded = time.perf_counter()
         hashing.begin()
         controls = [
             ControlInput(
                 use=use,
-                image=maps[index],
+                image=shown[index],
                 weights=inspected.weights[index],
                 guess_mode=request.controls[index].guess_mode,
             )
-            for index, use in zip(inspected.used, models.nets, strict=True)
+            for index, use in zip(inspected.used, models.nets[: len(inspected.used)], strict=True)
         ]
         try:
             if inspected.solver is None:
@@ -233,9 +240,20 @@ class JobRunner:
                 previews=self._models,
                 embeddings=inspected.embeddings,
             )
+            brief = with_further(brief, inspected, maps, self._maps.read)
             return generate(brief, self.caches, report=telling.step, cancelled=telling.cancelled), loaded
         finally:
             models.placement.rest()  # a job that ended must not keep what others on the device could use
+
+    def _first_maps(
+        self, request: GenerateRequest, inspected: Inspected, maps: Sequence[ControlMap]
+    ) -> Sequence[ControlMap]:
+        """The control images of the first pass, or the only one."""
+        second = inspected.further.second
+        if second is None or second.first_size == request.size:
+            return maps
+        nets = [choice.info.traits for choice in inspected.nets]
+        return self._maps.reduced(request, maps, second.first_size, inspected.checkpoint.family.id, nets)
 
 
 def preload() -> None:

@@ -13,6 +13,7 @@ from ...protocol import checks
 from ...protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ...protocol.errors import JobCancelled
 from ...protocol.events import Progress
+from ...protocol.geometry import Extent
 from ...protocol.jobs import JobResult, Phase, Timing
 from ...protocol.models import FamilyId
 from ...protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest
@@ -21,6 +22,7 @@ from ..blobstore import BlobStore
 from .conditioning import ControlMap, control_map
 from .conditioning.detectors import Detectors
 from .conditioning.found import FoundLines
+from .conditioning.reduced import reduced_arrays, reduced_control, reduced_map
 from .models import embedded, references
 from .models.choice import traits
 from .models.inspection import NetTraits, inspect_family
@@ -106,6 +108,38 @@ class MapMaker:
             maps.append(_as_handed_over(image, control, net))
         return maps, Timing(phase=Phase.CONDITIONING, ms=1000 * (time.perf_counter() - started))
 
+    def reduced(
+        self,
+        request: GenerateRequest,
+        maps: Sequence[ControlMap],
+        small: Extent,
+        family: FamilyId,
+        nets: Sequence[NetTraits],
+    ) -> list[ControlMap]:
+        """The control images of a request for a smaller picture of the same thing; `maps` are its own.
+
+        See `conditioning.reduced` for what is made anew.
+        """
+        read = functools.cache(self._blobs.read_array)
+        lines = FoundLines()
+        found: list[ControlMap] = []
+        for control, net, image in zip(request.controls, nets, maps, strict=True):
+            anew = reduced_control(control, request.size, small)
+            if anew is None:
+                found.append(reduced_map(image, control.kind, small))
+                continue
+            made = control_map(
+                anew,
+                family=family,
+                net=net.kind,
+                extent=small,
+                read=reduced_arrays(control, read, request.size, small),
+                detect=functools.partial(self._detectors.detect, allow_download=False, announce=_nobody),
+                lines=lines,
+            )
+            found.append(_as_handed_over(made, control, net))
+        return found
+
     def check_arrays(self, request: GenerateRequest) -> None:
         """Raise BlobMissing or InvalidArray unless all that the request speaks of is there."""
         for ref in checks.references(request):
@@ -158,6 +192,10 @@ def _versions() -> tuple[tuple[str, str], ...]:
 def versions() -> dict[str, str]:
     """What computes here."""
     return dict(_versions())
+
+
+def _nobody(_: str) -> None:
+    """Nobody listens: what detectors found is made smaller, and not found anew."""
 
 
 def stop_if(cancelled: Callable[[], bool]) -> None:

@@ -40,8 +40,18 @@ def plan_picture(
     `held_bytes` are of models in main memory that can be let go of, and `room_gb` is what an earlier job found
     to be there when memory ran out. Raises InvalidRequest for a precision that the device can't do, and DoesNotFit.
     """
+    further = inspected.further
+    evaluations = inspected.evaluations
+    if further.second is not None:
+        evaluations = further.second.cost(request.size, evaluations)
     needs = sizes.needs(
-        inspected.checkpoint, inspected.used_nets, request, evaluations=max(1, inspected.evaluations)
+        inspected.checkpoint,
+        inspected.used_nets,
+        request,
+        evaluations=max(1, evaluations),
+        more=further.parts,
+        at_once=further.at_once,
+        image_tokens=further.image_tokens,
     )
     machine = devices.machine(held_bytes=held_bytes)
     plan = planner.make_plan(

@@ -14,7 +14,12 @@ _EMBEDDED = "Embedded"  # the title of what is made here rather than found
 
 def loaded_models(request: GenerateRequest, inspected: Inspected) -> tuple[LoadedModel, ...]:
     """Every model that is read from files, once each: the checkpoint, the ControlNets that count, what prompts name."""
-    found = (*_of_checkpoint(inspected.checkpoint), *_of_controls(request, inspected), *_of_prompts(inspected))
+    found = (
+        *_of_checkpoint(inspected.checkpoint),
+        *_of_controls(request, inspected),
+        *_of_prompts(inspected),
+        *_of_further(request, inspected),
+    )
     return tuple({(model.kind, model.reference, model.files): model for model in found}.values())
 
 
@@ -50,6 +55,36 @@ def _of_prompts(inspected: Inspected) -> Iterator[LoadedModel]:
         yield LoadedModel(kind=ModelKind.LORA, reference=lora.reference, files=(lora.file,))
     for embedding in inspected.embeddings:
         yield LoadedModel(kind=ModelKind.EMBEDDING, reference=embedding.reference, files=(embedding.file,))
+
+
+def _of_further(request: GenerateRequest, inspected: Inspected) -> Iterator[LoadedModel]:
+    """Image prompts' adapters and encoders, a second pass's tile net, the safety checker."""
+    further = inspected.further
+    for place in further.used_images:
+        choice, prompt = further.image_prompts[place], request.image_prompts[place]
+        adapter, encoder = choice.adapter, choice.encoder
+        yield LoadedModel(kind=ModelKind.IP_ADAPTER, reference=prompt.adapter, files=_files(adapter.weights))
+        yield LoadedModel(
+            kind=ModelKind.IMAGE_ENCODER,
+            reference=prompt.image_encoder or str(encoder.path),
+            files=_files(encoder.weights),
+            folder=encoder.path if encoder.path.is_dir() else None,
+        )
+    if further.second is not None and further.second.tile_net is not None and request.second_pass is not None:
+        info = further.second.tile_net.info
+        yield LoadedModel(
+            kind=ModelKind.CONTROLNET,
+            reference=request.second_pass.tile_controlnet,
+            files=_files(info.weights),
+            folder=info.folder if (info.folder / "config.json").is_file() else None,
+        )
+    if further.safety is not None:
+        yield LoadedModel(
+            kind=ModelKind.SAFETY_CHECKER,
+            reference=request.safety_checker,
+            files=_files(further.safety.weights),
+            folder=further.safety.folder,
+        )
 
 
 def _files(weights: Weights) -> tuple[Path, ...]:

@@ -44,6 +44,8 @@ class Needs:
     title: str  # "SDXL + 2 ControlNets"
     parts: tuple[Part, ...]
     size: Extent  # of a picture
+    at_once: Extent | None = None  # what of it is painted at once, in tiles; None is the whole
+    image_tokens: int = 0  # of image prompts; the UNet's keys and values of them are kept, too
     pictures: int  # of the job
     batch: int  # pictures at once
     guided: bool  # with classifier-free guidance, which doubles the rows
@@ -59,8 +61,9 @@ class Needs:
 
     @property
     def latent_px(self) -> int:
-        """Latent pixels of a picture."""
-        return (self.size.width // LATENT_PX) * (self.size.height // LATENT_PX)
+        """Latent pixels that are painted at once: of a picture, or of a tile."""
+        size = self.at_once or self.size
+        return (size.width // LATENT_PX) * (size.height // LATENT_PX)
 
     @property
     def rows(self) -> int:
@@ -86,6 +89,7 @@ class Needs:
         row = self.latent_px * (21 * self.width_peak + self.skip_values + residuals)
         # Keys and values of the text, and condition embeddings as wide as the UNet's first level.
         kept = 2 * TEXT_TOKENS * sum(part.text_keys for part in self.parts)
+        kept += 2 * self.image_tokens * sum(part.text_keys for part in self.parts if not part.is_net)
         embeddings = self.controls * self.latent_px * self.width_peak * self.batch
         return self.rows * (row + kept + self.fixed_values) + embeddings
 

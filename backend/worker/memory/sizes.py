@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from ....protocol.geometry import Extent
@@ -23,11 +23,19 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def needs(
-    checkpoint: CheckpointInfo, nets: Sequence[NetChoice], request: GenerateRequest, *, evaluations: int | None = None
+    checkpoint: CheckpointInfo,
+    nets: Sequence[NetChoice],
+    request: GenerateRequest,
+    *,
+    evaluations: int | None = None,
+    more: Iterable[tuple[str, Weights, Group]] = (),
+    at_once: Extent | None = None,
+    image_tokens: int = 0,
 ) -> Needs:
     """What a request takes of a machine. `nets` holds one choice for each control that is used.
 
-    `evaluations` of the model for each picture; as many as steps where it isn't given.
+    `evaluations` of the model for each picture; as many as steps where it isn't given. `more` is what works besides
+    the checkpoint and the nets, such as an image encoder. `at_once` and `image_tokens`: see `Needs`.
     """
     config = checkpoint.unet_config
     channels = tuple(config.get("block_out_channels", (320, 640, 1280, 1280)))
@@ -38,6 +46,7 @@ def needs(
         part(info.name or info.folder.name, info.weights, Group.DENOISER, levels, is_net=True)
         for info in chosen.values()
     ]
+    parts += [part(name, weights, group, levels) for name, weights, group in more]
     vae = _config(checkpoint.weights["vae"])
     if checkpoint.family.stock is not None:
         return stock_needs(
@@ -56,6 +65,8 @@ def needs(
         title=title(checkpoint.family.short, len(chosen)),
         parts=tuple(parts),
         size=size,
+        at_once=at_once,
+        image_tokens=image_tokens,
         pictures=len(request.pictures),
         batch=min(request.batch_size, len(request.pictures)),
         guided=request.guidance_scale > 1,

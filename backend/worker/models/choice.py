@@ -42,18 +42,38 @@ def choose(
     allow_download: bool,
     announce: Callable[[str], None],
 ) -> NetChoice:
-    """The ControlNet for a picture. Nothing is loaded, and no weights are downloaded in vain.
+    """A control's ControlNet for a picture; see `choose_net`."""
+    return choose_net(
+        control.kind,
+        control.controlnet,
+        checkpoint,
+        models=models,
+        allow_download=allow_download,
+        announce=announce,
+    )
+
+
+def choose_net(
+    kind: ControlKind,
+    reference: str,
+    checkpoint: CheckpointInfo,
+    *,
+    models: Path,
+    allow_download: bool,
+    announce: Callable[[str], None],
+) -> NetChoice:
+    """The ControlNet of a kind for a picture. Nothing is loaded, and no weights are downloaded in vain.
 
     Raises InvalidRequest for a kind of control that the net or its family doesn't know, and whatever
     `references` and `inspection` raise.
     """
-    family, name = checkpoint.family.id, control.controlnet or str(control.kind)
+    family, name = checkpoint.family.id, reference or str(kind)
 
     def vet(folder: Path) -> None:
         check_family(checkpoint, folder, name)
-        _check(family, control.kind, inspect_traits(folder, name))
+        _check(family, kind, inspect_traits(folder, name))
 
-    named = unions.known(control.controlnet)
+    named = unions.known(reference)
     if named is not None:
         if named.family is not family:
             raise ModelMismatch(
@@ -62,10 +82,10 @@ def choose(
                 checkpoint=checkpoint.name or "the embedded checkpoint",
                 family=checkpoint.family.title,
             )
-        _check(family, control.kind, NetTraits(modes=named.mode_count))
+        _check(family, kind, NetTraits(modes=named.mode_count))
     folder = references.controlnet_folder(
-        control.controlnet,
-        kind=control.kind,
+        reference,
+        kind=kind,
         checkpoint=checkpoint.name,
         models=models,
         allow_download=allow_download,
@@ -74,9 +94,9 @@ def choose(
     )
     info = inspect_controlnet(folder, name)
     check_match(checkpoint, info)
-    _check(family, control.kind, info.traits)
+    _check(family, kind, info.traits)
     modes = info.traits.modes
-    return NetChoice(info=info, mode=unions.mode(family, control.kind, modes) if modes else None)
+    return NetChoice(info=info, mode=unions.mode(family, kind, modes) if modes else None)
 
 
 def traits(control: Control, family: FamilyId, *, models: Path, allow_download: bool) -> NetTraits:

@@ -31,6 +31,7 @@ class Models:
     unet: Any  # or the transformer that the family has in its place
     vae: Any
     nets: tuple[NetUse, ...]  # one for each of the choices asked for, in their order
+    more: tuple[Any, ...] = ()  # what was asked for besides, in its order
     placement: Placement
     loras: tuple[LoraChoice, ...] = ()  # that are in the weights
 
@@ -55,23 +56,30 @@ class Residents:
         plan: Plan,
         announce: Announce,
         loras: Sequence[LoraChoice] = (),
+        more: Sequence[Source] = (),
     ) -> Models:
         """A checkpoint with these ControlNets and LoRAs, placed by the plan.
 
         What is in memory already is used as it is, or moved to where the plan has it; what lies there for other
         jobs is let go of, the least recently used first, as far as the plan needs the room. `announce` hears
-        what is about to be loaded and may raise. On an error, what was loaded before stays.
+        what is about to be loaded and may raise. `more` is what works besides, such as an image encoder; two of the
+        same place are one module. On an error, what was loaded before stays.
         """
         sources = with_loras(checkpoint_sources(checkpoint), loras)
         chosen = {choice.info.key: choice.info for choice in nets}
         net_sources = {key: controlnet_source(info) for key, info in chosen.items()}
-        wanted = [*sources.values(), *net_sources.values()]
+        further = {source.place: source for source in more}
+        wanted = [*sources.values(), *net_sources.values(), *further.values()]
         self._make_room(wanted, plan)
         ring = self._ring_for(plan)
         parts = {name: self._have(source, plan, ring, announce, f"Loading {name}") for name, source in sources.items()}
         loaded = {
             key: self._have(source, plan, ring, announce, f"Loading ControlNet {_title(chosen[key])}")
             for key, source in net_sources.items()
+        }
+        besides = {
+            place: self._have(source, plan, ring, announce, f"Loading {source.name} {source.model}")
+            for place, source in further.items()
         }
         keepers: dict[Group, list[Keeper]] = {group: [] for group in Group}
         for source in wanted:
@@ -83,6 +91,7 @@ class Residents:
             unet=parts[checkpoint.family.denoiser],
             vae=parts["vae"],
             nets=tuple(NetUse(net=loaded[choice.info.key], mode=choice.mode) for choice in nets),
+            more=tuple(besides[source.place] for source in more),
             placement=Placement(plan, keepers),
             loras=tuple(loras),
         )

@@ -27,7 +27,7 @@ def denoise(
     it is done. On a CPU that is the same moment. What either raises ends the loop, within two evaluations.
     """
     run = solver.run(beginning.latents)
-    pace = _Pace(beginning.latents.device, finished)
+    pace = Pace(beginning.latents.device, finished)
     for index, needs_noise in enumerate(solver.needs_noise):
         prediction = model(run.model_input(), index)
         run.advance(prediction, fresh_noise() if needs_noise else None)
@@ -40,15 +40,17 @@ def denoise(
     return run.latents
 
 
-class _Pace:
+class Pace:
     """Keeps the host a few evaluations ahead of a GPU, and no further."""
 
     def __init__(self, device: Any, finished: Callable[[int], None]) -> None:
+        """`finished` hears of what is done, in order, and may raise."""
         self._finished = finished
         self._device = device
         self._underway: deque[tuple[int, Any]] = deque()
 
     def queued(self, index: int) -> None:
+        """Something with this number is on its way; `finished` hears of it once it is done."""
         if self._device.type not in ("cuda", "mps"):
             self._finished(index)
             return
@@ -57,6 +59,7 @@ class _Pace:
             self._wait()
 
     def drain(self) -> None:
+        """Wait for all that is on its way."""
         while self._underway:
             self._wait()
 

@@ -6,26 +6,33 @@ The models are called in what is called from here, never through a diffusers pip
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ....protocol.arrays import UInt8Array
 from ....protocol.errors import JobCancelled
+from ....protocol.geometry import Extent
 from ....protocol.jobs import Phase, Timing
-from ....protocol.request import GenerateRequest
+from ....protocol.request import GenerateRequest, Seamless
 from ..models.embeddings import EmbeddingChoice, lexicons
 from ..models.residents import Models
 from ..third_party import torch
+from . import seamless
 from .clip_text import Stage
 from .decoding import decode
-from .denoise import denoise
+from .denoise import Pace, denoise
 from .guidance import ControlInput, GuidedModel
 from .hints import HintCache
+from .image_prompts import ImagePairs, ImagePromptCache, ImagePromptInput, image_keys
+from .networks import ImageKeys
 from .previews import Previewer
 from .prompts import EncodedPicture, PromptCache, TextEncoders, stacked
+from .safety import blackened, objected
+from .second_pass import SecondPassInput, TileNet, first_start, second_start, stacked_starts
 from .solvers import Solver
-from .start import EncodedStart, StartPicture, begin, draw, encode_start, kept_put_back
+from .start import LATENT_PIXELS, EncodedStart, StartPicture, begin, draw, encode_start, kept_put_back
+from .tiles import TiledModel, Tiling, first_tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +40,9 @@ class Step:
     """An evaluation of the models that is done."""
 
     done: int  # 1 for the first
-    total: int  # of a picture; Heun and PNDM take more than were asked for
+    total: int  # of a picture, in all passes; Heun and PNDM take more than were asked for
     picture: int  # 1 for the first; of several at once the first of them
-    share: float  # of all steps of the job, 0 to 1
+    share: float  # of the work of all steps of the job, 0 to 1
     preview: UInt8Array | None  # (height / 8, width / 8, 3), or larger; None where there is no newer one
 
 
@@ -54,6 +61,7 @@ class Caches:
 
     prompts: PromptCache
     hints: HintCache
+    images: ImagePromptCache = field(default_factory=ImagePromptCache)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +75,26 @@ class Brief:
     start: StartPicture | None
     previews: Path  # where a TAESD may lie
     embeddings: Sequence[EmbeddingChoice] = ()  # that the prompts call up
+    image_prompts: Sequence[ImagePromptInput] = ()
+    second: SecondPassInput | None = None
+    safety: Any | None = None  # the safety checker, where one is asked for
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pass:
+    """One way from noise, or from a picture under noise, to latents."""
+
+    size: Extent
+    solver: Solver
+    controls: Sequence[ControlInput]  # of the size
+    images: Sequence[ImageKeys]  # for a batch of one picture
+    tiling: Tiling | None = None
+    tile_net: TileNet | None = None
+
+    @property
+    def work(self) -> float:
+        """About how long it takes, by evaluations and pixels."""
+        return len(self.solver.timesteps) * self.size.width * self.size.height
 
 
 def generate(
@@ -90,30 +118,34 @@ def generate(
         report(Phase.ENCODE, None)
         prompts = _encoded_prompts(brief, caches.prompts, cancelled)
         _stop_if(cancelled)
-        start = _encoded_start(brief)
+        images = _encoded_images(brief, caches.images, cancelled)
+        _stop_if(cancelled)
+        passes = _passes(brief, images)
+        start = _encoded_start(brief, passes[0].size)
         clock.lap(Phase.ENCODE)
         _stop_if(cancelled)
         place = brief.models.placement
         previewer = Previewer(
             brief.models.checkpoint.family, device=str(place.device), models=brief.previews, dtype=place.dtype
         )
-        steps = _Steps(brief, previewer, clock, report, cancelled)
-        latents = _denoised(brief, caches.hints, prompts, start, steps)
-        images: list[UInt8Array] = []
-        with place.using("vae"):
-            for each in latents:
-                report(Phase.DECODE, None)
-                image = decode(brief.models.vae, each, dtype=place.vae_dtype, tiled=place.plan.tiled_vae)
-                images.append(image if brief.start is None else kept_put_back(brief.start, image))
-                clock.lap(Phase.DECODE)
-                _stop_if(cancelled)
-    return Generated(images=tuple(images), timings=tuple(clock.timings), notes=previewer.notes)
+        steps = _Steps(brief, passes, previewer, clock, report, cancelled)
+        # on the CPU and in float32, whatever the device: a seed means the same picture everywhere
+        generators = [torch().Generator("cpu").manual_seed(picture.seed) for picture in brief.request.pictures]
+        latents: list[Any] = []
+        if passes[0].solver.timesteps:
+            starts = [start] * len(generators)
+            latents = _denoised(brief, passes[0], caches.hints, prompts, generators, starts, steps)
+        if brief.second is not None:
+            again = _enlarged(brief, brief.second, latents, clock, cancelled)
+            latents = _denoised(brief, passes[1], caches.hints, prompts, generators, again, steps)
+        pictures, notes = _decoded(brief, latents, clock, report, cancelled)
+    return Generated(images=pictures, timings=tuple(clock.timings), notes=(*previewer.notes, *notes))
 
 
 def _encoded_prompts(brief: Brief, cache: PromptCache, cancelled: Callable[[], bool]) -> list[EncodedPicture]:
     request, models = brief.request, brief.models
     encoders = _text_encoders(brief)
-    guided = request.guidance_scale > 1 and not models.checkpoint.knows_guidance
+    guided = _guided(brief)
     known = cache.knows(encoders, request.pictures, guided=guided)
     with nullcontext() if known else models.placement.using("text"):
         # of the largest job it is minutes' work on a CPU
@@ -144,66 +176,203 @@ def _text_encoders(brief: Brief) -> TextEncoders:
     )
 
 
-def _encoded_start(brief: Brief) -> EncodedStart | None:
-    if brief.start is None:
+def _encoded_images(brief: Brief, cache: ImagePromptCache, cancelled: Callable[[], bool]) -> list[ImagePairs]:
+    """Of each image prompt that counts at any step, what the UNet looks up; of the others nothing."""
+    place = brief.models.placement
+    guided = _guided(brief)
+    options: dict[str, Any] = {"guided": guided, "dtype": place.dtype}
+    known = all(cache.knows(prompt, **options) for prompt in brief.image_prompts)
+    found: list[ImagePairs] = []
+    with nullcontext() if known else place.using("text"):
+        for prompt in brief.image_prompts:
+            _stop_if(cancelled)
+            found.append(cache.pairs(prompt, device=place.device, **options))
+    return found
+
+
+def _guided(brief: Brief) -> bool:
+    return brief.request.guidance_scale > 1 and not brief.models.checkpoint.knows_guidance
+
+
+def _passes(brief: Brief, images: Sequence[ImagePairs]) -> list[_Pass]:
+    device = brief.models.placement.device
+
+    def keys(weights: Sequence[Sequence[float]]) -> list[ImageKeys]:
+        return [image_keys(pairs, each, device=device) for pairs, each in zip(images, weights, strict=True)]
+
+    first = _Pass(
+        size=brief.request.size if brief.second is None else brief.second.first_size,
+        solver=brief.solver,
+        controls=brief.controls,
+        images=keys([prompt.weights for prompt in brief.image_prompts]),
+    )
+    second = brief.second
+    if second is None:
+        return [first]
+    return [
+        first,
+        _Pass(
+            size=brief.request.size,
+            solver=second.solver,
+            controls=second.controls,
+            images=keys(second.image_weights),
+            tiling=second.tiling,
+            tile_net=second.tile_net,
+        ),
+    ]
+
+
+def _encoded_start(brief: Brief, size: Extent) -> EncodedStart | None:
+    """The start of the first pass, where there is a start picture and anything to paint over it."""
+    if brief.start is None or not brief.solver.timesteps:
         return None
+    start = brief.start if size == brief.request.size else first_start(brief.start, size)
+    with brief.models.placement.using("vae"):
+        return _encoded(brief, start)
+
+
+def _encoded(brief: Brief, start: StartPicture) -> EncodedStart:
     models = brief.models
-    with models.placement.using("vae"):
-        return encode_start(
-            models.vae,
-            brief.start,
-            fills_holes=models.checkpoint.fills_holes,
-            device=models.placement.device,
-            dtype=models.placement.vae_dtype,
-            tiled=models.placement.plan.tiled_vae,
-        )
+    return encode_start(
+        models.vae,
+        start,
+        fills_holes=models.checkpoint.fills_holes,
+        device=models.placement.device,
+        dtype=models.placement.vae_dtype,
+        tiled=models.placement.plan.tiled_vae,
+        surround=brief.request.seamless,
+    )
+
+
+def _enlarged(
+    brief: Brief, second: SecondPassInput, latents: Sequence[Any], clock: "_Clock", cancelled: Callable[[], bool]
+) -> list[EncodedStart]:
+    """What the second pass of each picture begins with."""
+    options: dict[str, Any] = {"strength": second.strength, "surround": brief.request.seamless}
+    size = brief.request.size
+    with brief.models.placement.using("vae"):
+        if not latents:
+            same = _encoded(brief, second_start(None, brief.start, size, **options))
+            return [same] * len(brief.request.pictures)
+        starts: list[EncodedStart] = []
+        for each in latents:
+            start = second_start(_picture(brief, each), brief.start, size, **options)
+            clock.lap(Phase.DECODE)
+            _stop_if(cancelled)
+            starts.append(_encoded(brief, start))
+            clock.lap(Phase.ENCODE)
+            _stop_if(cancelled)
+        return starts
+
+
+def _picture(brief: Brief, latents: Any) -> UInt8Array:
+    place = brief.models.placement
+    return decode(
+        brief.models.vae,
+        latents,
+        dtype=place.vae_dtype,
+        tiled=place.plan.tiled_vae,
+        surround=brief.request.seamless,
+    )
+
+
+def _decoded(
+    brief: Brief,
+    latents: Sequence[Any],
+    clock: "_Clock",
+    report: Callable[[Phase, Step | None], None],
+    cancelled: Callable[[], bool],
+) -> tuple[tuple[UInt8Array, ...], tuple[str, ...]]:
+    """The pictures, and what the safety checker says of them."""
+    images: list[UInt8Array] = []
+    objections: list[bool] = []
+    place = brief.models.placement
+    with place.using("vae"):
+        for each in latents:
+            report(Phase.DECODE, None)
+            image = _picture(brief, each)
+            images.append(image if brief.start is None else kept_put_back(brief.start, image))
+            if brief.safety is not None:
+                objections.append(objected(brief.safety, images[-1], device=place.device, dtype=place.vae_dtype))
+            clock.lap(Phase.DECODE)
+            _stop_if(cancelled)
+    return blackened(images, objections) if objections else (tuple(images), ())
 
 
 def _denoised(
-    brief: Brief, hints: HintCache, prompts: Sequence[EncodedPicture], start: EncodedStart | None, steps: "_Steps"
+    brief: Brief,
+    way: _Pass,
+    hints: HintCache,
+    prompts: Sequence[EncodedPicture],
+    generators: Sequence[Any],
+    starts: Sequence[EncodedStart | None],
+    steps: "_Steps",
 ) -> list[Any]:
     """The latents (1, 4, height / 8, width / 8) float32 of each picture."""
     finished: list[Any] = []
-    with brief.models.placement.using("denoiser"):
-        for first in range(0, len(prompts), brief.request.batch_size):
-            batch = slice(first, first + brief.request.batch_size)
-            steps.begin(first, len(prompts[batch]))
-            latents = _denoised_batch(brief, hints, batch, prompts[batch], start, steps)
-            finished.extend(latents.split(1))
+    models, surround = brief.models, brief.request.seamless
+    # each picture has a tile net's image of its own, and the rows of a batch share theirs
+    at_once = 1 if way.tile_net is not None else brief.request.batch_size
+    nets = [control.use.net for control in way.controls]
+    if way.tile_net is not None:
+        nets.append(way.tile_net.use.net)
+    with models.placement.using("denoiser"):
+        inside = surround if way.tiling is None else way.tiling.inside
+        with seamless.around([models.unet, *nets], inside):
+            for first in range(0, len(prompts), at_once):
+                batch = slice(first, first + at_once)
+                steps.begin(way, first, len(prompts[batch]))
+                start = None if starts[first] is None else stacked_starts([each for each in starts[batch] if each])
+                latents = _denoised_batch(brief, way, hints, prompts[batch], generators[batch], start, inside, steps)
+                finished.extend(latents.split(1))
     return finished
 
 
 def _denoised_batch(
     brief: Brief,
+    way: _Pass,
     hints: HintCache,
-    batch: slice,
     prompts: Sequence[EncodedPicture],
+    generators: Sequence[Any],
     start: EncodedStart | None,
+    surround: Seamless,
     steps: "_Steps",
 ) -> Any:
-    models, request = brief.models, brief.request
-    device, dtype = models.placement.device, models.placement.dtype
-    # on the CPU and in float32, whatever the device: a seed means the same picture everywhere
-    generators = [torch().Generator("cpu").manual_seed(picture.seed) for picture in request.pictures[batch]]
-    beginning = begin(brief.solver, generators, request.size, start, device=device)
-    model = GuidedModel(
+    models = brief.models
+    device = models.placement.device
+    beginning = begin(way.solver, generators, way.size, start, device=device)
+    controls = list(way.controls)
+    if way.tile_net is not None and start is not None:
+        controls.append(way.tile_net.control(start.image, len(way.solver.timesteps)))
+    layout, extra = way.tiling, beginning.extra
+    shown, size = controls, way.size
+    if layout is not None:
+        size = layout.tile
+        shown = first_tile(controls, layout)
+        extra = None if extra is None else extra[..., : size.height // LATENT_PIXELS, : size.width // LATENT_PIXELS]
+    model: Callable[[Any, int], Any] = GuidedModel(
         models.unet,
-        brief.controls,
+        shown,
         stacked(prompts, device=device),
-        timesteps=brief.solver.timesteps,
-        guidance_scale=request.guidance_scale,
-        size=request.size,
+        timesteps=way.solver.timesteps,
+        guidance_scale=brief.request.guidance_scale,
+        size=size,
         pictures=len(prompts),
-        extra_channels=beginning.extra,
+        extra_channels=extra,
+        images=[images.of(len(prompts)) for images in way.images],
+        passing=layout is not None,
+        surround=surround,
         hints=hints,
         device=device,
-        dtype=dtype,
+        dtype=models.placement.dtype,
     )
+    if layout is not None:
+        model = TiledModel(model, controls, layout, extra_channels=beginning.extra, tile_done=steps.tile_queued)
     return denoise(
         model,
-        brief.solver,
+        way.solver,
         beginning,
-        fresh_noise=lambda: draw(generators, request.size, device=device),
+        fresh_noise=lambda: draw(generators, way.size, device=device),
         queued=steps.queued,
         finished=steps.finished,
     )
@@ -215,35 +384,61 @@ class _Steps:
     def __init__(
         self,
         brief: Brief,
+        passes: Sequence[_Pass],
         previewer: Previewer,
         clock: "_Clock",
         report: Callable[[Phase, Step | None], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        self._total = len(brief.solver.timesteps)
+        self._passes = passes
+        self._total = sum(len(way.solver.timesteps) for way in passes)
+        self._work = sum(way.work for way in passes)
+        self._device = brief.models.placement.device
         self._pictures = len(brief.request.pictures)
         self._previewer = previewer
         self._preview: UInt8Array | None = None
         self._clock, self._report, self._cancelled = clock, report, cancelled
-        self._first = self._count = 0
+        self._way = passes[0]
+        self._first = self._count = self._before = 0
+        self._tiles = 1
+        self._pace = Pace(self._device, self._tile_finished)
 
-    def begin(self, first: int, count: int) -> None:
-        """The evaluations to come are those of `count` pictures from the one with index `first` on."""
-        self._first, self._count = first, count
+    def begin(self, way: _Pass, first: int, count: int) -> None:
+        """The evaluations to come are a pass's of `count` pictures from the one with index `first` on."""
+        self._way, self._first, self._count = way, first, count
+        self._before = sum(len(other.solver.timesteps) for other in self._passes[: self._passes.index(way)])
+        self._tiles = 1 if way.tiling is None else len(way.tiling.corners)
+        self._pace = Pace(self._device, self._tile_finished)
 
     def queued(self, index: int, estimate: Callable[[], Any]) -> None:
         """An evaluation is on its way."""
         newest = self._previewer.show(estimate(), index)
         self._preview = self._preview if newest is None else newest
 
+    def tile_queued(self, index: int, number: int) -> None:
+        """A tile of an evaluation is on its way; a GPU is kept two of them busy, and no more."""
+        self._pace.queued(index * self._tiles + number)
+
     def finished(self, index: int) -> None:
         """An evaluation is done."""
         self._clock.lap(Phase.STEP)
-        share = (self._first + self._count * (index + 1) / self._total) / self._pictures
         preview, self._preview = self._preview, None
-        step = Step(done=index + 1, total=self._total, picture=self._first + 1, share=share, preview=preview)
-        self._report(Phase.STEP, step)
+        self._tell(index + 1, index + 1, preview)
         _stop_if(self._cancelled)
+
+    def _tile_finished(self, count: int) -> None:
+        index, number = divmod(count, self._tiles)
+        if number + 1 < self._tiles:  # the last one is the evaluation's
+            self._tell(index, index + (number + 1) / self._tiles, None)
+        _stop_if(self._cancelled)
+
+    def _tell(self, done: int, progress: float, preview: UInt8Array | None) -> None:
+        """`progress` counts this pass's evaluations, and parts of the one underway."""
+        earlier = self._passes[: self._passes.index(self._way)]
+        of_pass = (self._first + self._count * progress / len(self._way.solver.timesteps)) / self._pictures
+        share = sum(way.work for way in earlier) / self._work + self._way.work / self._work * of_pass
+        step = Step(done=self._before + done, total=self._total, picture=self._first + 1, share=share, preview=preview)
+        self._report(Phase.STEP, step)
 
 
 def _be_reproducible() -> None:

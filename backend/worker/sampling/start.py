@@ -14,7 +14,7 @@ import numpy as np
 from ....protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ....protocol.errors import InvalidRequest
 from ....protocol.geometry import Extent
-from ....protocol.request import Start
+from ....protocol.request import Seamless, Start
 from ..conditioning.fitting import fit
 from ..conditioning.inpaint import fit_mask, grown
 from ..third_party import torch
@@ -83,8 +83,9 @@ def _latent_mask(painted: _Mask) -> _Mask:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedStart:
-    """A start picture in latents, the same for every picture of a job."""
+    """A start picture in latents, the same for every picture of a job, or one's own in a second pass."""
 
+    image: UInt8Array  # (height, width, 3) sRGB
     strength: float
     whole: LatentDistribution | None  # None where a UNet that fills holes begins from noise alone
     rest: LatentDistribution | None  # of the picture with grey in the hole, for a UNet that fills holes
@@ -103,11 +104,18 @@ class Beginning:
 
 
 def encode_start(
-    vae: Any, start: StartPicture, *, fills_holes: bool, device: Any, dtype: Any, tiled: bool
+    vae: Any,
+    start: StartPicture,
+    *,
+    fills_holes: bool,
+    device: Any,
+    dtype: Any,
+    tiled: bool,
+    surround: Seamless = Seamless.OFF,
 ) -> EncodedStart:
     """Run the VAE's encoder, as often as needed. `fills_holes`: the UNet takes a mask and a picture with a hole."""
     pixels = decoding.picture_tensor(start.image)
-    options = {"device": device, "dtype": dtype, "tiled": tiled}
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "tiled": tiled, "surround": surround}
     whole = rest = mask = None
     if not (fills_holes and start.strength == 1):
         whole = decoding.encode(vae, pixels, **options)
@@ -117,7 +125,7 @@ def encode_start(
         if fills_holes:
             hole = library.from_numpy(start.painted[None, None])
             rest = decoding.encode(vae, pixels * (~hole), **options)
-    return EncodedStart(strength=start.strength, whole=whole, rest=rest, mask=mask)
+    return EncodedStart(image=start.image, strength=start.strength, whole=whole, rest=rest, mask=mask)
 
 
 def begin(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ....protocol.request import Control, CurvePoint
+from ....protocol.request import Control, CurvePoint, ImagePrompt
 
 
 def step_weights(controls: Sequence[Control], evaluations: int) -> tuple[tuple[float, ...], ...]:
@@ -15,8 +15,20 @@ def step_weights(controls: Sequence[Control], evaluations: int) -> tuple[tuple[f
     return tuple(tuple(_weight(control, index, evaluations) for index in range(evaluations)) for control in controls)
 
 
+def window_weights(prompts: Sequence[ImagePrompt], evaluations: int) -> tuple[tuple[float, ...], ...]:
+    """For each image prompt its scale at every evaluation within its window, by the same rule; 0 elsewhere."""
+    return tuple(
+        tuple(prompt.scale if _within(prompt, index, evaluations) else 0.0 for index in range(evaluations))
+        for prompt in prompts
+    )
+
+
+def _within(window: Control | ImagePrompt, index: int, evaluations: int) -> bool:
+    return not (index / evaluations < window.start or (index + 1) / evaluations > window.end)
+
+
 def _weight(control: Control, index: int, evaluations: int) -> float:
-    if index / evaluations < control.start or (index + 1) / evaluations > control.end:
+    if not _within(control, index, evaluations):
         return 0.0
     at = index / (evaluations - 1) if evaluations > 1 else 0.0
     return control.conditioning_scale * _factor(control.curve, at)

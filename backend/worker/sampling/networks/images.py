@@ -1,5 +1,6 @@
 """Keys and values of image prompts (IP-Adapters) beside those of the text, computed before the first evaluation."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,13 @@ class ImageKeys:
     """Key and value (rows, tokens, channels) of each cross-attention, in the order of `cross_attentions`."""
     weights: Sequence[float]
     """How much it counts at each evaluation; 0 leaves it out, and then nothing of it is computed."""
+
+    def of(self, pictures: int) -> "ImageKeys":
+        """For a batch of pictures, of the keys for one: with guidance all rows without the image come first."""
+        if pictures == 1:
+            return self
+        repeated = [tuple(each.repeat_interleave(pictures, dim=0) for each in pair) for pair in self.pairs]
+        return dataclasses.replace(self, pairs=repeated)
 
 
 class PromptKeys:
