@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..protocol.client import Home, default_home
 from ..protocol.errors import InstallImpossible, UnderpaintError
-from . import doctor, download_command, models_command, remote_command, repair
+from . import convert_command, doctor, download_command, models_command, remote_command, repair
 from .diagnostics import diagnostics
 from .install import Installation
 from .plan import Plan, gigabytes, plan_for
@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_diagnostics)
     models_command.add_to(commands)
     download_command.add_to(commands)
+    convert_command.add_to(commands)
     remote_command.add_to(commands)
     return parser
 

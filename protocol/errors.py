@@ -15,8 +15,8 @@
     |     RemoteInvalid, NotStoppedFromHere,
     |     InstallFailed, InstallImpossible, InstallOffline, InstallNeedsSpace, UninstallFailed
     |- ModelError          a checkpoint, ControlNet or detector can't be used
-    |  |- ModelMissing, ModelBroken, ModelPickled, ModelMismatch, AdapterMismatch, ControlNetNotChosen,
-    |     DetectorMissing, ModelGated, DownloadFailed, ModelFolderRefused
+    |  |- ModelMissing, ModelBroken, ModelPickled, ConversionFailed, ModelMismatch, AdapterMismatch,
+    |     ControlNetNotChosen, DetectorMissing, ModelGated, DownloadFailed, ModelFolderRefused
     |- JobError            the job ended otherwise than in success
        |- JobUnknown, JobConflict, JobNotQueued, JobCancelled, JobInterrupted, OutOfMemory,
           DoesNotFit, DiskFull, QueueLocked, BlobMissing, WorkerFailed
@@ -360,6 +360,11 @@ class ModelPickled(ModelBroken):
         'The model "{model}" is a pickle ({file}), which may run any program when it is opened, so only safetensors '
         'are read. Convert it once with: underpaint convert "{path}".'
     )
+
+
+class ConversionFailed(ModelError):
+    code = "conversion_failed"
+    sentence = "{model} was not converted: {reason}."
 
 
 class ModelMismatch(ModelError):

@@ -1,6 +1,6 @@
 """A component's weights on disk: which files, which of their tensors, and how these are read. No torch at import."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
@@ -113,7 +113,7 @@ def _headers(weights: Weights, name: str) -> Iterator[tuple[Path, Header]]:
 
 
 @contextmanager
-def _opened(file: Path, name: str) -> Iterator[FileIO]:
+def _opened(file: Path, name: str) -> Generator[FileIO]:
     try:
         with file.open("rb", buffering=0) as stream:
             yield stream
