@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import figures
 from run_suites import FAULTS
 
-SCENARIOS = 12
+SCENARIOS = 13
 FAULTS_AT_LEAST = 200  # kills alone
 _COLUMNS = ("faults", "jobs", "lost", "duplicated", "wrong", "left", "corrupted")
 

@@ -3,13 +3,16 @@
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
-from fault_house import House
-from fault_ledger import Tally, audit
+from fault_house import END_S, House, until
+from fault_ledger import Tally, audit, entries
 from underpaint.protocol.client import Connection
 from underpaint.protocol.errors import BackendUnreachable
 
+ROOT = Path(__file__).resolve().parents[2]
 JOBS_EACH = 250
+JOBS_TOGETHER = 5
 LISTENERS = 24
 
 
@@ -26,12 +29,12 @@ def test_listeners_come_and_go_in_a_storm(house: House, report):
     tally = Tally("a storm of connections that break")
     house.start_scripts(2)
     house.settled()
-    until = time.monotonic() + 12
+    ends_at = time.monotonic() + 12
     counted = threading.Lock()
     refused: list[str] = []
 
     def come_and_go() -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < ends_at:
             try:
                 with Connection.to(house.home) as connection:
                     connection.hello()
@@ -51,3 +54,24 @@ def test_listeners_come_and_go_in_a_storm(house: House, report):
     house.clients_end()
     assert not refused, refused[:3]
     report(audit(house, tally))
+
+
+def test_two_blenders_the_panel_and_a_script_work_at_once(house: House, report):
+    """All four find nothing and start one service; each gets its own pictures."""
+    tally = Tally("two Blenders, the panel and a script at once")
+    for version in ("4.5", "5.0"):
+        python = ROOT / ".venvs" / f"bpy-{version}" / "bin" / "python"
+        house.start_client(f"blender{version}", "--seed", version[0], python=str(python), script="fault_blender.py")
+    house.start_client("panel", "--seed", "3", script="fault_panel.py")
+    house.start_scripts(1, "--at-once", "1")
+    names = list(house.clients)
+    for name in names:
+        house.client_is_up(name)
+    until(lambda: all(len(_accepted(house, name)) >= JOBS_TOGETHER for name in names), "jobs of everybody", END_S)
+    house.clients_end()
+    assert house.home.service_log.read_text().count("serving ") == 1
+    report(audit(house, tally))
+
+
+def _accepted(house: House, name: str) -> set[str]:
+    return {note["accepted"] for note in entries(house.ledger(name)) if "accepted" in note}
