@@ -1,4 +1,4 @@
-"""The models on this computer, as routes: the list, a thumbnail, and a new look."""
+"""The models on this computer, as routes: the list, a thumbnail, and a new look; and those that are recommended."""
 
 import re
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from ...protocol import wire
 from ...protocol.errors import InvalidRequest, ModelBroken, ModelMissing
 from ...protocol.models import FamilyId, ModelKind, ModelPage
 from ..library import thumbnails
+from ..library.catalogue import catalogue
 from ..library.entries import Record
 from ..library.index import Index
 
@@ -25,6 +26,7 @@ def model_routes(index: Index) -> Sequence[Route]:
     routes = _Models(index)
     return (
         Route("/v1/models", routes.models, methods=["GET"]),
+        Route("/v1/models/catalogue", routes.catalogue, methods=["GET"]),
         Route("/v1/models/rescan", routes.rescan, methods=["POST"]),
         Route("/v1/models/{model_id}/thumbnail", routes.thumbnail, methods=["GET"]),
     )
@@ -38,6 +40,9 @@ class _Models:
     async def models(self, request: Request) -> Response:
         kind, family = _choice(request, "kind", ModelKind), _choice(request, "family", FamilyId)
         return Response(await run_in_threadpool(self._text, kind, family), media_type="application/json")
+
+    async def catalogue(self, request: Request) -> Response:
+        return Response(wire.dumps(catalogue()), media_type="application/json")
 
     async def rescan(self, request: Request) -> Response:
         self._index.rescan()

@@ -6,7 +6,7 @@ from ...protocol import json_schema
 from ...protocol.errors import ErrorInfo
 from ...protocol.events import Event
 from ...protocol.jobs import Job, JobPage, JobSubmission, Move
-from ...protocol.models import FamilyId, ModelKind, ModelPage
+from ...protocol.models import Catalogue, FamilyId, ModelKind, ModelPage
 from ...protocol.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, Hello
 
 _Object = dict[str, Any]
@@ -48,7 +48,7 @@ _ERRORS = {
     507: "the disk is full",
 }
 _GUARDED = (400, 401, 403)
-_ROOTS = (Hello, Job, JobPage, JobSubmission, Move, ModelPage, Event, ErrorInfo)
+_ROOTS = (Hello, Job, JobPage, JobSubmission, Move, ModelPage, Event, ErrorInfo, Catalogue)
 
 
 def document(software_version: str) -> _Object:
@@ -144,6 +144,9 @@ def document(software_version: str) -> _Object:
                     ],
                     errors=(422,),
                 )
+            },
+            "/v1/models/catalogue": {
+                "get": _operation("The models that are recommended", {200: (_JSON, json_schema.reference(Catalogue))})
             },
             "/v1/models/rescan": {"post": _operation("Look through all folders again", {202: None})},
             "/v1/models/{model_id}/thumbnail": {

@@ -20,7 +20,7 @@ from ..errors import (
 )
 from ..events import Event
 from ..jobs import Job, JobPage, JobSubmission, Move, Priority
-from ..models import FamilyId, ModelKind, ModelPage
+from ..models import Catalogue, FamilyId, ModelKind, ModelPage
 from ..request import Request
 from ..version import Hello, check_compatible
 from . import finding, transport
@@ -193,6 +193,10 @@ class Connection:
     def rescan_models(self) -> None:
         """Have all folders of models looked through again; `models` says when that is done."""
         self._call("POST", "/v1/models/rescan")
+
+    def catalogue(self) -> Catalogue:
+        """The models that are recommended to those who have none. For services that know "models"."""
+        return wire.loads(Catalogue, self._call("GET", "/v1/models/catalogue"), ignore_unknown=True)
 
     def shutdown(self) -> None:
         """Ask the service to leave. Jobs stay in the queue for the next one.

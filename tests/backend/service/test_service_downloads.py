@@ -9,6 +9,7 @@ import pytest
 from service_process import Service, until
 from test_supervisor import JOB, SmallDisk, supervision
 from test_supervisor import until as until_it
+from underpaint.backend.library.catalogue import catalogue
 from underpaint.backend.service.database import Database
 from underpaint.backend.service.lanes import Lane
 from underpaint.backend.service.limits import Limits
@@ -168,3 +169,7 @@ def test_each_lane_has_a_queue_of_its_own(tmp_path: Path, told: Told) -> None:
     assert (of(Lane.PICTURES), of(Lane.LOOKS), of(Lane.DOWNLOADS)) == ({"1", "3"}, {"4"}, {"2", "5"})
     assert of(None) == set("12345")
     database.close()
+
+
+def test_the_catalogue_is_told(connection: Connection) -> None:
+    assert connection.catalogue() == catalogue()
