@@ -5,7 +5,8 @@ anew for other LoRAs or weights, and so leaves nothing behind.
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -222,16 +223,32 @@ def _misfit(
 def _fuse(module: Any, component: str, loras: Sequence[LoraChoice]) -> None:
     """W + weight x alpha / rank x B A, summed in float32 over all LoRAs of a layer, then rounded once."""
     library = torch()
-    open_file: Callable[..., Any] = importlib.import_module("safetensors").safe_open
     with library.no_grad():
         sums: dict[str, Any] = {}
         for lora in loras:
-            with open_file(str(lora.file), framework="pt", device="cpu") as tensors:
+            with _opened(lora) as tensors:
                 for layer in lora.layers[component]:
-                    weight = module.get_submodule(layer.module).weight
                     base = sums.get(layer.module)
-                    base = weight.detach().float() if base is None else base
+                    if base is None:
+                        base = module.get_submodule(layer.module).weight.detach().float()
                     sums[layer.module] = layer.added(base, tensors, lora.weight_of(component), lora.reference)
         for name, total in sums.items():
             weight = module.get_submodule(name).weight
             weight.data = total.to(weight.dtype)
+
+
+@contextmanager
+def _opened(lora: LoraChoice) -> Generator[Any]:
+    """The file's tensors. Raises ModelBroken for one that is gone or was changed since it was looked at."""
+    safetensors: Any = importlib.import_module("safetensors")
+    try:
+        status = lora.file.stat()
+        if (status.st_size, status.st_mtime_ns) != lora.stamp[1:]:
+            raise ModelBroken(
+                model=lora.reference, reason=f"{lora.file.name} was changed while it was loaded; try again"
+            )
+        with safetensors.safe_open(str(lora.file), framework="pt", device="cpu") as tensors:
+            yield tensors
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = f"{lora.file.name} could not be read ({str(error).strip()[:160]}); try again, or fetch it again"
+        raise ModelBroken(model=lora.reference, reason=reason) from error

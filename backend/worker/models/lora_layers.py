@@ -51,6 +51,7 @@ class Layer:
     alpha: str = ""  # the key of a single number; empty where `scale` says it all
     scale: float = 1.0  # alpha / rank where the file's metadata tell it
     magnitude: str = ""  # the key of a DoRA's lengths, (out,), or (out, 1, ...), or (1, in, ...)
+    magnitude_shape: tuple[int, ...] = ()
     lycoris: bool = False  # how much of the magnitude counts with the weight; to peft it always counts in full
 
     def complete(self) -> bool:
@@ -77,7 +78,9 @@ class Layer:
             change = self._change(lambda role: torch().empty(self.shapes[role], device=meta))
         except (RuntimeError, IndexError):  # sizes that don't go together, as torch says it
             return False
-        return change.shape[0] == weight[0] and math.prod(change.shape[1:]) == math.prod(weight[1:])
+        if change.shape[0] != weight[0] or math.prod(change.shape[1:]) != math.prod(weight[1:]):
+            return False
+        return not self.magnitude or math.prod(self.magnitude_shape) == weight[0 if self._of_outputs(weight) else 1]
 
     def added(self, base: Any, tensors: Any, factor: float, name: str) -> Any:
         """A float32 weight with this layer in it, a new tensor. Raises ModelBroken for values that aren't numbers.
@@ -133,10 +136,13 @@ class Layer:
 
     def _lengthened(self, changed: Any, magnitude: Any, factor: float) -> Any:
         """DoRA: the weights of each output, or of each input, get lengths of their own."""
-        rows = changed.shape[0]
-        if magnitude.numel() == rows and (magnitude.ndim == 1 or magnitude.shape[0] == rows):
+        if self._of_outputs(changed.shape):
             lengths = changed.flatten(1).norm(dim=1).view(-1, *[1] * (changed.ndim - 1))
         else:
             lengths = changed.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (changed.ndim - 2))
         scale = magnitude.reshape(lengths.shape) / lengths
         return changed * (1 + factor * (scale - 1) if self.lycoris else scale)
+
+    def _of_outputs(self, weight: tuple[int, ...]) -> bool:
+        """Whether a DoRA's lengths are those of the outputs; LyCORIS once took the inputs'."""
+        return not self.lycoris or self.magnitude_shape[:1] == tuple(weight[:1])

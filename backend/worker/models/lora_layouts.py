@@ -27,13 +27,13 @@ _ROLES: dict[str, tuple[Sort, str]] = {
     **{f".lokr_{role}": (Sort.LOKR, role) for role in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
 }
 """Ends of kohya's and LyCORIS' names."""
-_UNREAD: tuple[tuple[str, str], ...] = (  # part of a tensor's name, what has it
-    (".oft_", "an OFT (LyCORIS)"),
-    (".boft_", "a BOFT (LyCORIS)"),
-    (".a1.weight", "a GLoRA (LyCORIS)"),
-    (".on_input", "an (IA)^3 (LyCORIS)"),
-    (".diff", "a difference of whole weights (LyCORIS' full)"),
-    (".lora_controlnet", "a ControlNet written as a LoRA"),
+_UNREAD: tuple[tuple[re.Pattern[str], str], ...] = (  # in a tensor's name, what has it
+    (re.compile(r"\.oft_"), "an OFT (LyCORIS)"),
+    (re.compile(r"\.boft_"), "a BOFT (LyCORIS)"),
+    (re.compile(r"\.a1\.weight$"), "a GLoRA (LyCORIS)"),
+    (re.compile(r"\.on_input$"), "an (IA)^3 (LyCORIS)"),
+    (re.compile(r"\.diff(_b)?$"), "a difference of whole weights (LyCORIS' full)"),
+    (re.compile(r"^lora_controlnet$"), "a ControlNet written as a LoRA"),
 )
 _READ = "LoRA, LoCon, LoHa, LoKr and DoRA are"
 _LORA = re.compile(r"lora|hada|lokr")
@@ -54,7 +54,7 @@ def check_layout(header: Header, name: str) -> None:
     """Raise ModelBroken for a layout that isn't read, naming it, and for what is no LoRA."""
     keys = [key for key in header if key != METADATA]
     for part, what in _UNREAD:
-        if any(part in key for key in keys):
+        if any(map(part.search, keys)):
             raise ModelBroken(
                 model=name, reason=f"it is {what}, which isn't read here; {_READ}. Choose the LoRA in one of these"
             )
@@ -95,6 +95,7 @@ def read_layers(
             shapes={role: tuple(header[key]["shape"]) for role, key in entry.keys.items()},
             alpha=alpha,
             magnitude=entry.magnitude,
+            magnitude_shape=tuple(header[entry.magnitude]["shape"]) if entry.magnitude else (),
             lycoris=entry.lycoris,
         )
         if not layer.complete():
