@@ -7,11 +7,12 @@ from pathlib import Path
 from ...protocol.errors import InvalidRequest
 from ...protocol.request import GenerateRequest
 from .further import Further, inspect_further
-from .models import references
+from .models import downloads, references
 from .models.adapters import LoraChoice
 from .models.choice import NetChoice, choose
 from .models.embeddings import EmbeddingChoice
 from .models.inspection import CheckpointInfo, inspect_checkpoint
+from .models.other_vae import with_vae
 from .pipelines import limits
 from .prompt_extras import PromptExtras, prompt_extras
 from .sampling.solvers import Solver, make_solver
@@ -57,7 +58,11 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
     folder = references.checkpoint_folder(
         request.checkpoint, models=models, allow_download=request.allow_download, announce=announce
     )
-    checkpoint = inspect_checkpoint(folder, request.checkpoint)
+    checkpoint = inspect_checkpoint(folder, request.checkpoint, with_vae=not request.vae)
+    if request.vae:
+        checkpoint = with_vae(
+            checkpoint, request.vae, models=models, allow_download=request.allow_download, announce=announce
+        )
     start = request.start
     if checkpoint.fills_holes and (start is None or start.mask is None):
         raise InvalidRequest(
@@ -87,6 +92,7 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
         limits.check_nets(request, checkpoint, used)
     extras, further = PromptExtras(), Further()
     if checkpoint.family.stock is None:
+        downloads.bring(request, models=models, announce=announce)
         extras = prompt_extras(request, checkpoint, models=models)
         further = inspect_further(request, checkpoint, evaluations, models=models, announce=announce)
     return Inspected(

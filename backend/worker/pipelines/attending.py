@@ -14,13 +14,8 @@ from ..memory.plan import Group
 @contextmanager
 def turns(pipeline: Any, placement: Placement) -> Generator[None]:
     """Within it, whatever of the pipeline is called is where it can compute, and what waits makes room."""
-    groups = {name: Group.TEXT for name in pipeline.components if name.startswith("text_encoder")}
-    groups |= {"transformer": Group.DENOISER, "controlnet": Group.DENOISER}
-    handles: list[Any] = []
-    for name, group in groups.items():
-        module = pipeline.components.get(name)
-        if module is not None:
-            handles.append(module.register_forward_pre_hook(_coming(placement, group)))
+    modules = (pipeline.components.get(name) for name in ("transformer", "controlnet"))
+    handles = [module.register_forward_pre_hook(_coming(placement)) for module in modules if module is not None]
     vae = pipeline.vae
     for name in ("encode", "decode"):  # called by name, which no hook hears of
         setattr(vae, name, _fetched(getattr(vae, name), placement))
@@ -33,9 +28,9 @@ def turns(pipeline: Any, placement: Placement) -> Generator[None]:
             delattr(vae, name)
 
 
-def _coming(placement: Placement, group: Group) -> Callable[[Any, Any], None]:
+def _coming(placement: Placement) -> Callable[[Any, Any], None]:
     def hook(_module: Any, _arguments: Any) -> None:
-        with placement.using(group):
+        with placement.using(Group.DENOISER):
             pass  # what was fetched stays until another group needs the room
 
     return hook

@@ -116,16 +116,15 @@ class _Job:
         task = TextTask(
             family=self._family.id,
             pipeline=self._pipeline(Way.TEXT, {}),
-            device=self._place.device,
+            placement=self._place,
             guided=self._guided,
             told_guidance=self._told,
         )
         key = (*models.checkpoint.key, str(self._place.dtype), str(self._place.device))
         found: list[dict[str, Any]] = []
-        with attending.turns(task.pipeline, self._place):
-            for picture in self._brief.request.pictures:
-                self._stop_if_cancelled()
-                found.append(texts.encoded(task, picture, key))
+        for picture in self._brief.request.pictures:
+            self._stop_if_cancelled()
+            found.append(texts.encoded(task, picture, key))
         return found
 
     def painted(self, picture: int, texts: dict[str, Any]) -> UInt8Array:
@@ -156,7 +155,7 @@ class _Job:
             )
             self._report(Phase.STEP, step)
             self._stop_if_cancelled()
-            if self._index == brief.evaluations:
+            if self._index == brief.evaluations and picture == len(request.pictures) - 1:
                 self._report(Phase.DECODE, None)
             return tensors
 

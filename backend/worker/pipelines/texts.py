@@ -7,6 +7,8 @@ from typing import Any
 
 from ....protocol.models import FamilyId
 from ....protocol.request import Variant
+from ..memory.placement import Placement
+from ..memory.plan import Group
 
 _KEPT = 16  # pictures' texts; one of Flux.1 takes 4 MB in bfloat16
 _NOTHING = " "  # what Qwen-Image's card gives for no negative prompt, and its pipeline wants one to guide at all
@@ -18,7 +20,7 @@ class TextTask:
 
     family: FamilyId
     pipeline: Any
-    device: Any
+    placement: Placement  # brings the encoders where a text isn't known
     guided: bool  # classifier-free: the negative prompt counts
     told_guidance: bool  # the transformer was distilled to be told the guidance scale (Flux.1 dev)
 
@@ -34,7 +36,8 @@ class TextCache:
         whole = (key, task.family, task.guided, picture.prompt, picture.negative_prompt if task.guided else "")
         found = self._kept.pop(whole, None)
         if found is None:
-            found = _ENCODERS[task.family](task, picture)
+            with task.placement.using(Group.TEXT):
+                found = _ENCODERS[task.family](task, picture)
         self._kept[whole] = found
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
@@ -51,7 +54,7 @@ def _sd3(task: TextTask, picture: Variant) -> dict[str, Any]:
         picture.prompt,
         None,
         None,
-        device=task.device,
+        device=task.placement.device,
         negative_prompt=picture.negative_prompt,
         do_classifier_free_guidance=task.guided,
     )
@@ -61,7 +64,9 @@ def _sd3(task: TextTask, picture: Variant) -> dict[str, Any]:
 def _flux(task: TextTask, picture: Variant) -> dict[str, Any]:
     # Flux.1 schnell was trained with half as long a prompt as dev, and its card says so
     tokens = 512 if task.told_guidance else 256
-    text, pooled, _ = task.pipeline.encode_prompt(picture.prompt, None, device=task.device, max_sequence_length=tokens)
+    text, pooled, _ = task.pipeline.encode_prompt(
+        picture.prompt, None, device=task.placement.device, max_sequence_length=tokens
+    )
     return {"prompt_embeds": text, "pooled_prompt_embeds": pooled}
 
 
@@ -71,7 +76,7 @@ def _qwen_image(task: TextTask, picture: Variant) -> dict[str, Any]:
     if task.guided:
         prompts.append(("negative_", picture.negative_prompt or _NOTHING))
     for prefix, prompt in prompts:
-        text, mask = task.pipeline.encode_prompt(prompt, device=task.device, max_sequence_length=512)
+        text, mask = task.pipeline.encode_prompt(prompt, device=task.placement.device, max_sequence_length=512)
         if mask is None:  # none of it is padding; said, because the pipeline warns of what isn't
             mask = text.new_ones(text.shape[:2]).long()
         found |= {f"{prefix}prompt_embeds": text, f"{prefix}prompt_embeds_mask": mask}
@@ -81,7 +86,7 @@ def _qwen_image(task: TextTask, picture: Variant) -> dict[str, Any]:
 def _z_image(task: TextTask, picture: Variant) -> dict[str, Any]:
     text, negative = task.pipeline.encode_prompt(
         picture.prompt,
-        device=task.device,
+        device=task.placement.device,
         do_classifier_free_guidance=task.guided,
         negative_prompt=picture.negative_prompt,
     )

@@ -1,4 +1,4 @@
-"""Checkpoints and ControlNets of the families that diffusers' own pipelines paint: tiny, random, in their real layout."""
+"""What users have of the families that diffusers' own pipelines paint, made tiny, random, and in its real layout."""
 
 import tempfile
 from collections.abc import Callable
@@ -145,7 +145,7 @@ def _z_image() -> Any:
                 axes_dims=[4, 6, 6],
                 axes_lens=[1024, 64, 64],
                 **_Z,
-            )  # fmt: skip
+            )
         ),
     )
 
