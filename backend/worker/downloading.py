@@ -43,7 +43,7 @@ def download(
 
     choose: Choose = choosing.one_file(request.file) if request.file else choosing.needed
     began = time.perf_counter()
-    fetched = fetch(request.reference, choose, revision=request.revision, tell=tell)
+    fetched = fetch(request.reference, choose, revision=request.revision, whole=not request.file, tell=tell)
     return JobResult(
         images=(),
         control_maps=(),

@@ -1,6 +1,7 @@
 """Which files of a repository a model needs. Safetensors, JSON and text alone: no pickle is ever fetched."""
 
 import difflib
+import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -59,6 +60,24 @@ def one_file(file: str) -> Choose:
         if file.endswith(_PICKLES) or not file.endswith((_WEIGHTS, *_TEXT)):
             raise ModelMissing(model=hub_id, reason=_only_pickles([file]))
         return tuple(dict.fromkeys((file, *_companions(file, paths))))
+
+    return choose
+
+
+def matching(*patterns: str) -> Choose:
+    """What the repository's kind of model needs, as far as it matches; and the texts beside what does.
+
+    Of a whole checkpoint, so its VAE alone: "vae/*". Raises as `needed` does.
+    """
+
+    def choose(hub_id: str, paths: Sequence[str], index: Mapping[str, Any]) -> tuple[str, ...]:
+        everything = needed(hub_id, paths, index)
+        matched = [path for path in everything if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)]
+        folders = {PurePosixPath(path).parent for path in matched}
+        texts = [path for path in everything if path.endswith(_TEXT) and PurePosixPath(path).parent in folders]
+        if not any(path.endswith(_WEIGHTS) for path in matched):
+            raise ModelMissing(model=hub_id, reason="its repository holds no such model")
+        return tuple(dict.fromkeys((*matched, *texts)))
 
     return choose
 

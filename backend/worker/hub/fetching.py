@@ -63,14 +63,21 @@ class Fetched:
 
 
 def fetch(
-    hub_id: str, choose: Choose = choosing.needed, *, revision: str = "", tell: Callable[[Standing], None]
+    hub_id: str,
+    choose: Choose = choosing.needed,
+    *,
+    revision: str = "",
+    whole: bool = True,
+    tell: Callable[[Standing], None],
 ) -> Fetched:
     """Fetch what `choose` wants of a repository, as far as it isn't in the cache already.
+
+    `whole` shows it the repository's model_index.json, which is fetched first; that is of no use for a single file.
 
     `tell` is called five times a second, changed or not; what it raises ends the download at once, and what has come
     stays. Raises ModelMissing, ModelGated, DownloadFailed.
     """
-    return asyncio.run(_watched(_Download(hub_id, choose, revision), tell))
+    return asyncio.run(_watched(_Download(hub_id, choose, revision, whole), tell))
 
 
 async def _watched(download: "_Download", tell: Callable[[Standing], None]) -> Fetched:
@@ -88,8 +95,8 @@ async def _watched(download: "_Download", tell: Callable[[Standing], None]) -> F
 
 
 class _Download:
-    def __init__(self, hub_id: str, choose: Choose, revision: str) -> None:
-        self._hub_id, self._choose, self._revision = hub_id, choose, revision
+    def __init__(self, hub_id: str, choose: Choose, revision: str, whole: bool) -> None:
+        self._hub_id, self._choose, self._revision, self._whole = hub_id, choose, revision, whole
         self._constants: Any = importlib.import_module("huggingface_hub.constants")
         self._hub: Any = importlib.import_module("huggingface_hub")
         self._http: Any = importlib.import_module("httpx2")
@@ -125,7 +132,7 @@ class _Download:
     async def _run(self, session: Any) -> Fetched:
         commit, listed = await self._again("", lambda: self._listing(session), _FIRST_PAUSES_S)
         index: Mapping[str, Any] = {}
-        if choosing.INDEX in listed and self._choose is choosing.needed:
+        if choosing.INDEX in listed and self._whole:
             await self._all(session, commit, [listed[choosing.INDEX]])
             index = _read_index(cache.repository(self._hub_id) / "snapshots" / commit / choosing.INDEX)
         wanted = self._choose(self._hub_id, tuple(listed), index)

@@ -16,6 +16,7 @@ from ...library import folders
 from ..families import FAMILIES, FamilyId
 from ..memory.plan import Group
 from ..third_party import diffusers, torch
+from . import downloads
 from .image_encoder import EncoderInfo, Look, encoder_source, file_shapes, file_tensors, file_weights, inspect_encoder
 from .inspection import CheckpointInfo, Weights
 from .loading import Source
@@ -69,7 +70,7 @@ def sources(choices: Sequence[ImagePromptChoice]) -> tuple[list[Source], list[So
 
 
 def _adapter_file(reference: str, checkpoint: CheckpointInfo, models: Path) -> Path:
-    found = folders.find(reference, ModelKind.IP_ADAPTER, models)
+    found = downloads.here(reference, ModelKind.IP_ADAPTER, models)
     if found is None:
         raise ModelMissing(
             model=reference,
@@ -233,7 +234,7 @@ def _adapter_module(tensors: dict[str, Any], dtype: Any) -> Any:
 def _encoder(reference: str, adapter: AdapterInfo, models: Path) -> EncoderInfo:
     """The encoder that was named, or the first beside the adapter, and then in the models folders, that fits it."""
     if reference:
-        found = folders.find(reference, ModelKind.IMAGE_ENCODER, models)
+        found = downloads.here(reference, ModelKind.IMAGE_ENCODER, models)
         if found is None:
             raise ModelMissing(model=reference, reason=f"there is no such image encoder, neither in {models}")
         info = inspect_encoder(found, reference)

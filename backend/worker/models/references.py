@@ -91,6 +91,9 @@ def _find(
     if found is not None:
         return found
     path = Path(reference).expanduser()
+    fetched = downloads.file(reference, announce=announce) if allow_download else None
+    if fetched is not None:
+        return fetched
     if path.is_absolute() or not _HUB_ID.fullmatch(reference):
         raise ModelMissing(
             model=reference,

@@ -11,9 +11,9 @@ import numpy as np
 from ....protocol.arrays import UInt8Array
 from ....protocol.errors import ModelBroken, ModelMissing
 from ....protocol.models import ModelKind
-from ...library import folders
 from ...library.headers import read_header
 from ..memory.plan import Group
+from ..models import downloads
 from ..models.inspection import Weights, find_weights
 from ..models.loading import Source
 from ..third_party import torch, transformers
@@ -36,7 +36,7 @@ def inspect_safety_checker(reference: str, *, models: Path) -> SafetyInfo:
 
     Raises ModelMissing and ModelBroken.
     """
-    found = folders.find(reference, ModelKind.SAFETY_CHECKER, models)
+    found = downloads.here(reference, ModelKind.SAFETY_CHECKER, models)
     if found is None or not found.is_dir():
         raise ModelMissing(
             model=reference,
