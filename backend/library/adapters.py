@@ -7,9 +7,21 @@ from ...protocol.models import FamilyId, ModelKind
 from .recognised import Recognised, family_of_text
 from .tensors import Tensors
 
-_LORA = re.compile(r"lora_(down|up|A|B|linear_layer)\b|lora\.(down|up)\b|hada_w1_a$|lokr_w[12](_a)?$|\.lora_[AB]\.")
+_MARKS = (
+    "lora_down",
+    "lora_up",
+    "lora_A",
+    "lora_B",
+    "lora.down",
+    "lora.up",
+    "lora_linear_layer",
+    "hada_w1_a",
+    "lokr_w",
+)
 _OTHER_LYCORIS = {"oft_blocks": "OFT", "oft_diag": "OFT", "on_input": "(IA)3", "diff": "full differences"}
 _CROSS_KEY = re.compile(r"attn2[._](processor[._])?to_[kv]")
+_ADDED_KEY = re.compile(r"add_k_proj")
+_TEXT_KEY = re.compile(r"^(?:lora_te_|text_encoder\.).*[qk]_proj")
 _FLUX_BLOCKS = 19  # of two streams; Qwen-Image has 60
 _SD3_WIDTHS = (1536, 2432)
 _TOKENS = 128  # more rows than any embedding has
@@ -17,14 +29,11 @@ _TOKENS = 128  # more rows than any embedding has
 
 def lora(tensors: Tensors) -> Recognised | None:
     """What LoRA, or LyCORIS, it is; None for anything else."""
-    names = list(tensors.shapes)
-    if not any(map(_LORA.search, names)):
+    if not any(mark in tensors.names for mark in _MARKS):
         return _other_lycoris(tensors)
-    traits: list[str] = []
-    for mark, trait in (("hada_w1_a", "LoHa"), ("lokr_w", "LoKr"), ("dora_scale", "DoRA")):
-        if any(mark in key for key in names):
-            traits.append(trait)
-    rank = next((min(shape) for key, shape in tensors.shapes.items() if _is_down(key) and len(shape) >= 2), 0)
+    marks = (("hada_w1_a", "LoHa"), ("lokr_w", "LoKr"), ("dora_scale", "DoRA"))
+    traits = [trait for mark, trait in marks if mark in tensors.names]
+    rank = next((shape[0] for key, shape in tensors.shapes.items() if _is_down(key) and len(shape) >= 2), 0)
     if rank:
         traits.append(f"rank {rank}")
     return Recognised(kind=ModelKind.LORA, family=_lora_family(tensors), traits=tuple(traits))
@@ -46,43 +55,38 @@ def _is_down(key: str) -> bool:
 
 
 def _lora_family(tensors: Tensors) -> FamilyId | None:
-    text = "\n".join(tensors.shapes)
-    if re.search(r"double_blocks[._]\d|single_transformer_blocks[._]\d|single_blocks[._]\d", text):
+    """By the names of the blocks, and by how wide the text is that its layers read."""
+    names = tensors.names
+    if any(blocks in names for blocks in ("double_blocks", "single_transformer_blocks", "single_blocks")):
         return FamilyId.FLUX
-    if re.search(r"joint_blocks[._]\d", text):
+    if "joint_blocks" in names:
         return FamilyId.SD3
-    if re.search(r"(^|[._])(img_mlp|img_mod|txt_mlp|txt_mod)[._]", text, re.MULTILINE):
+    if any(layer in names for layer in ("img_mlp", "img_mod", "txt_mlp", "txt_mod")):
         return FamilyId.QWEN_IMAGE
-    if re.search(r"(^|[._])layers[._]\d+[._](attention|feed_forward|adaLN)", text, re.MULTILINE):
-        return FamilyId.Z_IMAGE
-    if re.search(r"transformer_blocks[._]\d+[._]attn[._](add_[kqv]_proj|to_add_out)", text):
-        blocks = tensors.count(r"transformer_blocks[._](\d+)[._]")
-        if any(width in _SD3_WIDTHS for width in _input_widths(tensors, "add_k_proj")):
+    if "add_k_proj" in names:
+        if any(width in _SD3_WIDTHS for width in _input_widths(tensors, _ADDED_KEY)):
             return FamilyId.SD3
-        return FamilyId.QWEN_IMAGE if blocks > _FLUX_BLOCKS else None
-    return _unet_lora_family(tensors, text)
+        return FamilyId.QWEN_IMAGE if tensors.count(r"transformer_blocks[._](\d+)[._]") > _FLUX_BLOCKS else None
+    if "layers" in names and tensors.any(r"(?:^|[._])layers[._]\d+[._](?:attention|feed_forward|adaLN)"):
+        return FamilyId.Z_IMAGE
+    return _unet_lora_family(tensors)
 
 
-def _unet_lora_family(tensors: Tensors, text: str) -> FamilyId | None:
+def _unet_lora_family(tensors: Tensors) -> FamilyId | None:
     for width in _input_widths(tensors, _CROSS_KEY):
         family = family_of_text(width)
         if family is not None:
             return family
-    # Only SDXL has two text encoders, several transformers in one place, and none in the first blocks.
-    if re.search(r"(^|\n)(lora_te2_|text_encoder_2\.)|transformer_blocks[._][2-9][._]attn", text):
+    # Only SDXL has a second text encoder, and several transformers in one place.
+    if tensors.any(r"^(?:lora_te2_|text_encoder_2\.)|transformer_blocks[._][2-9][._]attn"):
         return FamilyId.SDXL
-    encoder = next(
-        (width for width in _input_widths(tensors, re.compile(r"(^lora_te_|^text_encoder\.).*(q_proj|k_proj)"))),
-        0,
-    )
-    return {768: FamilyId.SD15, 1024: FamilyId.SD2}.get(encoder)
+    return {768: FamilyId.SD15, 1024: FamilyId.SD2}.get(next(_input_widths(tensors, _TEXT_KEY), 0))
 
 
-def _input_widths(tensors: Tensors, where: re.Pattern[str] | str) -> Iterator[int]:
+def _input_widths(tensors: Tensors, where: re.Pattern[str]) -> Iterator[int]:
     """How wide the input is of each layer whose name matches, by the matrices that belong to it."""
-    search = re.compile(where).search
     for key, shape in tensors.shapes.items():
-        if len(shape) < 2 or not search(key):
+        if len(shape) < 2 or not where.search(key):
             continue
         if _is_down(key) or key.endswith(("hada_w1_b", "hada_w2_b")):
             yield shape[1]
@@ -116,7 +120,7 @@ def embedding(tensors: Tensors) -> Recognised | None:
 
 def ip_adapter(tensors: Tensors) -> Recognised | None:
     """What IP-Adapter it is; None for anything else."""
-    if any("ip_adapter_double_stream" in key for key in tensors.shapes):
+    if "ip_adapter_double_stream" in tensors.names:
         return Recognised(
             kind=ModelKind.IP_ADAPTER, family=FamilyId.FLUX, problem="It is an IP-Adapter for Flux.1, which isn't read."
         )

@@ -4,8 +4,6 @@ The keys are those by which diffusers' single_file_utils.py and ComfyUI's model_
 files that people have.
 """
 
-import re
-
 from ...protocol.models import FamilyId, ModelKind
 from .recognised import Recognised, family_of_text, unknown
 from .tensors import Tensors
@@ -78,7 +76,7 @@ def _diffusers_unet(inner: Tensors) -> Recognised | None:
     """A UNet alone, in diffusers' names."""
     if not inner.has("conv_in.weight", "time_embedding.linear_1.weight") or "up_blocks" not in inner.heads:
         return None
-    if inner.any(r"motion_modules"):
+    if "motion_modules" in inner.names:
         return unknown("It makes films (AnimateDiff), and Underpaint paints single pictures.")
     width = next((shape[1] for key, shape in inner.shapes.items() if key.endswith(".attn2.to_k.weight")), 0)
     family = FamilyId.SDXL if "add_embedding" in inner.heads else family_of_text(width)
@@ -159,7 +157,7 @@ def _other(inner: Tensors) -> Recognised | None:
     for key, title in _OTHERS.items():
         if key in inner.shapes:
             return unknown(f"It is a {title} model, a family that Underpaint doesn't paint with.", title)
-    if any(re.search(r"motion_modules?\.", key) for key in inner.shapes):
+    if "motion_module" in inner.names:
         return unknown("It makes films (AnimateDiff), and Underpaint paints single pictures.")
     return None
 

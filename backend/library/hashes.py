@@ -52,6 +52,13 @@ class Hashes:
         except OSError:
             return ""
 
+    def below(self, folder: Path) -> list[tuple[str, str]]:
+        """The files in a folder whose hashes are known as they are now: paths in the folder, and hashes."""
+        self._refresh()
+        start = _key(folder) + os.sep
+        inside = ((key.removeprefix(start).replace(os.sep, "/"), key) for key in self._held if key.startswith(start))
+        return [(path, sha256) for path, key in inside if (sha256 := self.known(Path(key)))]
+
     def keep(self, file: Path, state: FileState, sha256: str) -> None:
         """Keep the hash that a file had in this state."""
         self._refresh()

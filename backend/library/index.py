@@ -1,17 +1,20 @@
 """The list of models: there at once from what was kept, looked through again in a thread, whatever lies there."""
 
+import contextlib
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...protocol.models import ModelFolder, ModelKind, ModelPage, Origin
-from . import cache, folders
+from ...protocol.models import Layout, ModelFolder, ModelKind, ModelPage, Origin
+from . import cache, folders, hashes
 from .diffusers_folders import licence_beside
 from .entries import Record, id_of, record
 from .folders import Root
+from .hashes import Hashes, of_folder
 from .walking import Found, Walk
 
 log = logging.getLogger("underpaint.library")
@@ -41,6 +44,7 @@ class Index:
         self._models = models
         self._cache_file = cache_file
         self._software = software
+        self._hashes = Hashes(models)
         self._lock = threading.Lock()
         self._records: dict[str, Record] = {}  # by id
         self._folders: tuple[ModelFolder, ...] = ()
@@ -125,12 +129,8 @@ class Index:
             self._wake.clear()
 
     def _folders_state(self) -> object:
-        """Changes whenever the list of folders does."""
-        try:
-            status = (self._models / folders.FILE).stat()
-        except OSError:
-            return None
-        return (status.st_mtime_ns, status.st_size, status.st_ino)
+        """Changes whenever the list of folders does, or the hashes that are known."""
+        return [_state(self._models / name) for name in (folders.FILE, hashes.FILE)]
 
     def _look_at(self, known: dict[str, Record], asked: int) -> None:
         fresh: dict[str, Record] = {}
@@ -147,20 +147,32 @@ class Index:
                 fresh[model_id] = old
                 continue
             licence = licence_beside(source.repository) if source.repository is not None else ""
-            fresh[model_id] = record(
-                source.found,
-                reference=source.reference,
-                origin=source.origin,
-                usual=source.usual,
-                licence=licence,
-            )
+            with _no_collection():
+                fresh[model_id] = record(
+                    source.found,
+                    reference=source.reference,
+                    origin=source.origin,
+                    usual=source.usual,
+                    licence=licence,
+                )
             dirty = True
             if time.monotonic() - shown > _PUBLISH_S:
                 self._publish({**known, **fresh}, self._folders)
                 shown = time.monotonic()
+        for model_id, old in fresh.items():
+            sha256 = self._sha256(old)
+            if sha256 != old.entry.sha256:
+                fresh[model_id] = replace(old, entry=replace(old.entry, sha256=sha256))
+                dirty = True
         self._publish(fresh, tuple(told), answered=asked)
         if dirty or fresh.keys() != known.keys():
             self._keep(fresh)
+
+    def _sha256(self, known: Record) -> str:
+        """The hash that the worker has computed when it used the model; empty where it hasn't."""
+        if known.entry.layout is Layout.FILE:
+            return self._hashes.known(known.path)
+        return of_folder(self._hashes.below(known.path))
 
     def _publish(self, records: dict[str, Record], told: tuple[ModelFolder, ...], *, answered: int = 0) -> None:
         with self._lock:
@@ -217,6 +229,27 @@ class Index:
 
 
 _RANK = {kind: rank for rank, kind in enumerate(ModelKind)}
+
+
+@contextlib.contextmanager
+def _no_collection() -> Generator[None]:
+    """Keep Python from looking for cycles: a header is thousands of small objects without any, and reading it takes
+    three times as long while they are looked through."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _state(file: Path) -> object:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def _is_strange(known: Record) -> bool:

@@ -30,6 +30,7 @@ class Tensors:
 
     shapes: dict[str, tuple[int, ...]]
     heads: frozenset[str]  # the first parts of the names
+    names: str  # one a line
     metadata: dict[str, str]
     precision: str  # that of most of the bytes, by torch's name
     mixed: bool  # whether a good part of the bytes are in another
@@ -39,13 +40,8 @@ class Tensors:
         return all(key in self.shapes for key in keys)
 
     def any(self, pattern: str) -> bool:
-        """Whether a name matches a regular expression anywhere."""
-        return self.first(pattern) is not None
-
-    def first(self, pattern: str) -> tuple[int, ...] | None:
-        """The shape of the first tensor whose name matches."""
-        search = re.compile(pattern).search
-        return next((shape for key, shape in self.shapes.items() if search(key)), None)
+        """Whether a name matches a regular expression anywhere; "^" and "$" are a name's ends."""
+        return re.search(pattern, self.names, re.MULTILINE) is not None
 
     def side(self, key: str, axis: int) -> int:
         """One side of a tensor; 0 where there is none."""
@@ -54,9 +50,7 @@ class Tensors:
 
     def count(self, pattern: str) -> int:
         """How many blocks there are: one more than the largest number in the pattern's group; 0 for none."""
-        search = re.compile(pattern).search
-        numbers = (int(match[1]) for key in self.shapes if (match := search(key)))
-        return max(numbers, default=-1) + 1
+        return max((int(number) for number in re.findall(pattern, self.names, re.MULTILINE)), default=-1) + 1
 
     def below(self, prefix: str) -> "Tensors":
         """Those whose names begin with `prefix`, without it."""
@@ -64,6 +58,7 @@ class Tensors:
         return Tensors(
             shapes=shapes,
             heads=frozenset(key.partition(".")[0] for key in shapes),
+            names="\n".join(shapes),
             metadata=self.metadata,
             precision=self.precision,
             mixed=self.mixed,
@@ -86,6 +81,7 @@ def tensors(headers: Iterable[Header]) -> Tensors:
     return Tensors(
         shapes=shapes,
         heads=frozenset(key.partition(".")[0] for key in shapes),
+        names="\n".join(shapes),
         metadata=told,
         precision=_PRECISIONS.get(most[0][0], most[0][0].lower()) if most else "",
         mixed=len(most) > 1 and most[1][1] > _MIXED_SHARE * bits.total(),
