@@ -36,6 +36,7 @@ SIGMAS = (
     ("KARRAS", "Karras", "More steps at little noise: finer detail in few steps", 1),
     ("EXPONENTIAL", "Exponential", "Each level is the same part of the one before", 2),
     ("BETA", "Beta", "More steps at both ends, where the picture begins and where it is finished", 3),
+    ("TRAILING", "Trailing (SGM Uniform)", "Even steps from pure noise: for Lightning, Hyper and Turbo models", 4),
 )
 
 PRECISIONS = (

@@ -44,6 +44,7 @@ SCHEDULES: dict[Sigmas, str] = {
     Sigmas.KARRAS: "Karras",
     Sigmas.EXPONENTIAL: "Exponential",
     Sigmas.BETA: "Beta",
+    Sigmas.TRAILING: "SGM Uniform",
 }
 
 _MODULES: dict[Detector, str] = {

@@ -49,6 +49,7 @@ _SPREADS = {
     "karras": Sigmas.KARRAS,
     "exponential": Sigmas.EXPONENTIAL,
     "beta": Sigmas.BETA,
+    "sgmuniform": Sigmas.TRAILING,
     "uniform": Sigmas.DEFAULT,
     "normal": Sigmas.DEFAULT,
     "simple": Sigmas.DEFAULT,

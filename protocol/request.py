@@ -92,6 +92,7 @@ class Sigmas(StrEnum):
     KARRAS = "karras"
     EXPONENTIAL = "exponential"
     BETA = "beta"
+    TRAILING = "trailing"  # even steps that begin at pure noise, for models distilled to few steps; "SGM uniform"
 
 
 class Precision(StrEnum):

@@ -100,6 +100,7 @@ SIGMAS = {
     Sigmas.KARRAS: "Karras",
     Sigmas.EXPONENTIAL: "Exponential",
     Sigmas.BETA: "Beta",
+    Sigmas.TRAILING: "Trailing (SGM Uniform)",
 }
 PRECISIONS = {
     Precision.AUTO: "Auto",

@@ -63,6 +63,8 @@ _SIGMAS: dict[Sigmas, tuple[str, str]] = {  # diffusers' config key, what people
 }
 # All of them exclude each other; in diffusers some win over others, some raise.
 _SPREADS = (*(key for key, _ in _SIGMAS.values()), "use_lu_lambdas", "use_flow_sigmas")
+_SPACING = "timestep_spacing"
+_OWN_TIMESTEPS = (Scheduler.LCM, Scheduler.TCD)  # take a spacing into their configs, and don't heed it
 
 
 def make_scheduler(scheduler: Scheduler, checkpoint_config: dict[str, Any], sigmas: Sigmas = Sigmas.DEFAULT) -> Any:
@@ -81,14 +83,26 @@ def _made(scheduler: Scheduler, checkpoint_config: str, sigmas: Sigmas) -> Any:
     if sigmas is not Sigmas.DEFAULT:
         if not takes(scheduler, sigmas):
             able = ", ".join(TITLES[other] for other in Scheduler if takes(other, sigmas))
-            raise InvalidRequest(reason=f"{TITLES[scheduler]} doesn't do {_SIGMAS[sigmas][1]} sigmas; these do: {able}")
-        config |= {key: key == _SIGMAS[sigmas][0] for key in _SPREADS}
+            raise InvalidRequest(reason=f"{TITLES[scheduler]} doesn't do {_word(sigmas)} sigmas; these do: {able}")
+        wanted = "" if sigmas is Sigmas.TRAILING else _SIGMAS[sigmas][0]
+        config |= {key: key == wanted for key in _SPREADS}
+        if sigmas is Sigmas.TRAILING:
+            config[_SPACING] = "trailing"
     return _class(scheduler).from_config(config)
 
 
 def takes(scheduler: Scheduler, sigmas: Sigmas) -> bool:
     """Whether the scheduler can spread its steps so."""
-    return sigmas is Sigmas.DEFAULT or _SIGMAS[sigmas][0] in inspect.signature(_class(scheduler)).parameters
+    if sigmas is Sigmas.DEFAULT:
+        return True
+    known = inspect.signature(_class(scheduler)).parameters
+    if sigmas is Sigmas.TRAILING:
+        return _SPACING in known and scheduler not in _OWN_TIMESTEPS
+    return _SIGMAS[sigmas][0] in known
+
+
+def _word(sigmas: Sigmas) -> str:
+    return "trailing" if sigmas is Sigmas.TRAILING else _SIGMAS[sigmas][1]
 
 
 def step_options(scheduler: Scheduler) -> dict[str, Any]:

@@ -68,7 +68,27 @@ def test_which_schedulers_have_only_their_own_sigmas() -> None:
     }
     for scheduler in Scheduler:
         assert takes(scheduler, Sigmas.DEFAULT)
-        assert len({takes(scheduler, sigmas) for sigmas in Sigmas if sigmas is not Sigmas.DEFAULT}) == 1
+        assert len({takes(scheduler, sigmas) for sigmas in FLAGS.values()}) == 1
+
+
+def test_trailing_steps_begin_at_pure_noise() -> None:
+    """As Lightning and its like were distilled; the checkpoint's config says otherwise, and its Karras sigmas go."""
+    for config in (SD15, {**SD15, "use_karras_sigmas": True, "timestep_spacing": "leading"}):
+        made = make_scheduler(Scheduler.EULER, config, Sigmas.TRAILING)
+        stock = diffusers.EulerDiscreteScheduler.from_config(
+            {**config, "use_karras_sigmas": False}, timestep_spacing="trailing"
+        )
+        for scheduler in (made, stock):
+            scheduler.set_timesteps(4)
+        assert made.timesteps.tolist() == stock.timesteps.tolist() == [999, 749, 499, 249]
+        assert made.sigmas.tolist() == stock.sigmas.tolist()
+
+
+def test_which_schedulers_have_no_spacing() -> None:
+    fixed = {scheduler for scheduler in Scheduler if not takes(scheduler, Sigmas.TRAILING)}
+    assert fixed == {Scheduler.DPMPP_2S, Scheduler.LCM, Scheduler.TCD}
+    with pytest.raises(InvalidRequest, match="trailing"):
+        make_scheduler(Scheduler.LCM, SD15, Sigmas.TRAILING)
 
 
 def test_default_sigmas_are_the_checkpoints() -> None:
