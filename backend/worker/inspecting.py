@@ -12,6 +12,7 @@ from .models.adapters import LoraChoice
 from .models.choice import NetChoice, choose
 from .models.embeddings import EmbeddingChoice
 from .models.inspection import CheckpointInfo, inspect_checkpoint
+from .models.other_vae import with_vae
 from .pipelines import limits
 from .prompt_extras import PromptExtras, prompt_extras
 from .sampling.solvers import Solver, make_solver
@@ -57,7 +58,11 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
     folder = references.checkpoint_folder(
         request.checkpoint, models=models, allow_download=request.allow_download, announce=announce
     )
-    checkpoint = inspect_checkpoint(folder, request.checkpoint)
+    checkpoint = inspect_checkpoint(folder, request.checkpoint, with_vae=not request.vae)
+    if request.vae:
+        checkpoint = with_vae(
+            checkpoint, request.vae, models=models, allow_download=request.allow_download, announce=announce
+        )
     start = request.start
     if checkpoint.fills_holes and (start is None or start.mask is None):
         raise InvalidRequest(

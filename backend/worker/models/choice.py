@@ -92,6 +92,8 @@ def choose_net(
         vet=vet,
         announce=announce,
     )
+    if folder.is_file():
+        check_family(checkpoint, folder, name)
     info = inspect_controlnet(folder, name)
     check_match(checkpoint, info)
     _check(family, kind, info.traits)

@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing
+from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing, ModelPickled
+from ....protocol.models import ModelKind
 from ...library.headers import read_header
+from ...library.recognised import TITLES
+from ...library.recognition import recognise
 from ..conditioning.table import NetKind
 from ..families import FAMILIES, Family, FamilyId
 from . import stock_nets
@@ -100,16 +103,17 @@ def inspect_family(folder: Path, name: str) -> Family:
     raise ModelBroken(model=name, reason=f"it is a {class_name or 'checkpoint of no known class'}; known are {known}")
 
 
-def inspect_checkpoint(folder: Path, name: str) -> CheckpointInfo:
-    """Everything that can be known of a checkpoint without loading it.
+def inspect_checkpoint(folder: Path, name: str, *, with_vae: bool = True) -> CheckpointInfo:
+    """Everything that can be known of a checkpoint without loading it, but for its VAE where that isn't wanted.
 
     Raises ModelBroken, naming the file, for one that is missing, cut off or pickled.
     """
-    return _checkpoint_file(folder, name) if folder.is_file() else _checkpoint_folder(folder, name)
+    read = _checkpoint_file if folder.is_file() else _checkpoint_folder
+    return read(folder, name, with_vae)
 
 
-def _checkpoint_file(file: Path, name: str) -> CheckpointInfo:
-    parts = checkpoint_parts(file, name)
+def _checkpoint_file(file: Path, name: str, with_vae: bool) -> CheckpointInfo:
+    parts = checkpoint_parts(file, name, with_vae=with_vae)
     family = FAMILIES[parts.family]
     _check_channels(parts.unet_config, family, name)
     return CheckpointInfo(
@@ -123,14 +127,15 @@ def _checkpoint_file(file: Path, name: str) -> CheckpointInfo:
     )
 
 
-def _checkpoint_folder(folder: Path, name: str) -> CheckpointInfo:
+def _checkpoint_folder(folder: Path, name: str, with_vae: bool) -> CheckpointInfo:
     family = inspect_family(folder, name)
     denoiser = _read_json(folder / family.denoiser / "config.json", name)
     _check_channels(denoiser, family, name)
     weights = {
         family.denoiser: find_weights(folder / family.denoiser, "diffusion_pytorch_model", name),
-        "vae": find_weights(folder / "vae", "diffusion_pytorch_model", name),
     }
+    if with_vae:
+        weights["vae"] = find_weights(folder / "vae", "diffusion_pytorch_model", name)
     for encoder, _, tokenizer in family.text_encoders:
         weights[encoder] = find_weights(folder / encoder, "model", name)
         if not any((folder / tokenizer / file).is_file() for file in ("vocab.json", "tokenizer.json", "spiece.model")):
@@ -233,7 +238,17 @@ def _check_net(config: dict[str, Any], name: str) -> None:
 
 
 def check_family(checkpoint: CheckpointInfo, folder: Path, name: str) -> None:
-    """Raise ModelMismatch for a ControlNet whose class belongs to another family, by its config.json alone."""
+    """Raise ModelMismatch for a ControlNet of another family, by its config.json alone, or by a file's header."""
+    if folder.is_file():
+        found = recognise(read_header(folder, name))
+        if found.kind is ModelKind.CONTROLNET and found.family not in (None, checkpoint.family.id):
+            raise ModelMismatch(
+                controlnet=name,
+                controlnet_family=TITLES[found.family],
+                checkpoint=checkpoint.name or "the embedded checkpoint",
+                family=checkpoint.family.title,
+            )
+        return
     _check_class(checkpoint, _controlnet_config(folder, name), name)
 
 
@@ -282,7 +297,7 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
     Raises ModelMissing when the folder has no weights at all, ModelBroken when they are pickled, cut off,
     or a shard is missing.
     """
-    for variant in (None, "fp16"):
+    for variant in _variants(folder, stem):
         suffix = f".{variant}" if variant else ""
         index = folder / f"{stem}.safetensors.index{suffix}.json"
         single = folder / f"{stem}{suffix}.safetensors"
@@ -296,15 +311,28 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
         for file in files:
             read_header(file, name)
         return Weights(folder=folder, variant=variant, stamp=make_stamp(files))
-    pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
+    pickled = sorted(file for pattern in _PICKLED for file in folder.glob(pattern))
     if pickled:
-        raise ModelBroken(
-            model=name,
-            reason=f"{folder.name}/{pickled[0]} is a pickle, which may run any program when it is opened, so only "
-            "safetensors are read. Convert the folder once: load it with diffusers' from_pretrained where you trust "
-            "it, and save_pretrained(folder, safe_serialization=True)",
-        )
+        raise ModelPickled(model=name, file=f"{folder.name}/{pickled[0].name}", path=pickled[0])
     raise ModelMissing(model=name, reason=f"{folder.name}/{stem}.safetensors is not there; fetch the model again")
+
+
+def _variants(folder: Path, stem: str) -> list[str | None]:
+    """The weights themselves, in half the precision, and whatever else is there.
+
+    So the running average (EMA), which is what such folders hold as the weights themselves, comes before "non_ema".
+    """
+    found = {
+        name.removeprefix(f"{stem}.").removesuffix(".safetensors") for name in _names(folder, f"{stem}.*.safetensors")
+    }
+    return [None, "fp16", *sorted(found - {"fp16"})]
+
+
+def _names(folder: Path, pattern: str) -> list[str]:
+    try:
+        return [file.name for file in folder.glob(pattern)]
+    except OSError:  # a folder that may not be read: what can't be seen is missing
+        return []
 
 
 def _shard(folder: Path, shard: str, name: str) -> Path:

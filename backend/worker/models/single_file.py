@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ....protocol.errors import ModelBroken
-from ....protocol.models import FamilyId
+from ....protocol.models import FamilyId, ModelKind
 from ...library.headers import METADATA, Header, read_header
+from ...library.recognised import TITLES
+from ...library.recognition import recognise
 from . import layouts, shapes
 from .clip_tokenizer import WORDS
 from .layouts import Piece, UnknownTensor
@@ -48,8 +50,11 @@ class FileParts:
         return dict(part.config)
 
 
-def checkpoint_parts(file: Path, name: str) -> FileParts:
-    """A checkpoint's components. Raises ModelBroken, naming what the file lacks or is instead."""
+def checkpoint_parts(file: Path, name: str, *, with_vae: bool = True) -> FileParts:
+    """A checkpoint's components, but for the VAE where that isn't wanted.
+
+    Raises ModelBroken, naming what the file lacks or is instead.
+    """
     header = read_header(file, name)
     stamp = make_stamp([file])
     unet = _unet(header, file, name)
@@ -60,10 +65,10 @@ def checkpoint_parts(file: Path, name: str) -> FileParts:
         part = Part(recipe=recipe, config=_configured(config, recipe_shapes(recipe, header), file, name))
         return Weights(folder=file.parent, stamp=stamp, part=part)
 
-    weights = {
-        "unet": component(unet, lambda found: shapes.unet_config(found, family)),
-        "vae": component(_vae(header, _VAE, file, name, missing=True), lambda found: shapes.vae_config(found, family)),
-    }
+    weights = {"unet": component(unet, lambda found: shapes.unet_config(found, family))}
+    if with_vae:
+        vae = _vae(header, _VAE, file, name, missing=True)
+        weights["vae"] = component(vae, lambda found: shapes.vae_config(found, family))
     for encoder, recipe in _text_encoders(header, family, file, name).items():
         weights[encoder] = component(recipe, lambda found, of=encoder: shapes.text_config(found, family, of))
     _check_text(weights, file, name)
@@ -235,10 +240,24 @@ def _pools(file: Path) -> bool:
 
 
 def _other(header: Header, wanted: str, file: Path, name: str) -> ModelBroken:
-    return ModelBroken(model=name, reason=f"{file.name} is {what_it_is(header)}, and {wanted} is needed")
+    """For a file of another kind, or of a family that isn't read from single files."""
+    found = recognise(header)
+    if found.kind is ModelKind.UNKNOWN:
+        return ModelBroken(model=name, reason=f"{file.name} is not {wanted}. {found.problem.rstrip('.')}")
+    words, place = _KINDS[found.kind]
+    family = f" for {TITLES[found.family]}" if found.family else ""
+    return ModelBroken(model=name, reason=f"{file.name} is {words}{family}, and {wanted} is needed. {place}")
 
 
-def what_it_is(header: Header) -> str:
-    """In words, with an article, as far as the header tells."""
-    del header
-    return "something else"
+_KINDS = {
+    ModelKind.CHECKPOINT: ("a checkpoint", "It is chosen as the checkpoint, where its family is read from one file"),
+    ModelKind.CONTROLNET: ("a ControlNet", "It goes into a control"),
+    ModelKind.VAE: ("a VAE", "It is chosen as the VAE, beside a checkpoint"),
+    ModelKind.LORA: ("a LoRA", "It goes among the LoRAs, beside a checkpoint of its family"),
+    ModelKind.EMBEDDING: ("a textual inversion", "It goes among the embeddings, beside a checkpoint of its family"),
+    ModelKind.IP_ADAPTER: ("an IP-Adapter", "It goes with a picture among the image prompts"),
+    ModelKind.IMAGE_ENCODER: ("an image encoder", "It goes with an IP-Adapter"),
+    ModelKind.TINY_DECODER: ("a TAESD", "It makes previews once it lies in the models folder"),
+    ModelKind.SAFETY_CHECKER: ("a safety checker", "It is chosen as such, beside a checkpoint"),
+}
+"""What each kind is called, and where it belongs."""
