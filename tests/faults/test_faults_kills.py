@@ -19,6 +19,7 @@ KILLS = int(os.environ.get("UNDERPAINT_KILLS", "140"))
 PROGRAM_KILLS = 25  # each, of Blender and of the panel
 REAL_KILLS = 12
 SCRIPTS = 4
+AT_ONCE = ("--at-once", "8")  # a queue that is never empty for long, whoever has just been killed
 
 
 def kill_some(house: House, tally: Tally, random_: random.Random, roles: tuple[str, ...]) -> None:
@@ -26,7 +27,7 @@ def kill_some(house: House, tally: Tally, random_: random.Random, roles: tuple[s
     if role == CLIENT:
         name = f"script{random_.randrange(SCRIPTS)}"
         house.kill_client(name)
-        house.start_client(name, "--seed", str(SEED * 100 + int(name.removeprefix("script"))))
+        house.start_client(name, "--seed", str(SEED * 100 + int(name.removeprefix("script"))), *AT_ONCE)
         tally.faults += 1
     else:
         tally.faults += house.kill(role)
@@ -35,7 +36,7 @@ def kill_some(house: House, tally: Tally, random_: random.Random, roles: tuple[s
 def test_services_workers_and_scripts_die_at_random_points(house: House, report):
     random_ = random.Random(SEED)
     tally = Tally("service, worker or script killed")
-    house.start_scripts(SCRIPTS)
+    house.start_scripts(SCRIPTS, *AT_ONCE)
     while tally.faults < KILLS:
         time.sleep(random_.uniform(0.0, 0.7))
         kill_some(house, tally, random_, (SERVICE, WORKER, WORKER, CLIENT))
