@@ -202,11 +202,11 @@ def test_a_union_s_modes_go_with_its_images(runner: JobRunner, blobs: BlobStore,
 def test_a_kind_without_a_mode_is_refused_before_anything_is_fetched(
     models: Path, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch, accept: Accept
 ) -> None:
-    import huggingface_hub
+    from underpaint.backend.worker.models import downloads
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
     fetched: list[str] = []
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: fetched.append(name))
+    monkeypatch.setattr(downloads, "fetch", lambda name, *_, **__: fetched.append(name))
     image = blobs.write_array(np.zeros((64, 64, 3), np.uint8))
     runner = make_runner(blobs, models)
     progress: list[Progress] = []

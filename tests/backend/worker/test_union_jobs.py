@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from hub_server import hub_server, point_client_at
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.conditioning.table import NetKind
 from underpaint.backend.worker.inspecting import inspect
 from underpaint.backend.worker.jobs import JobRunner
+from underpaint.backend.worker.models import downloads
 from underpaint.backend.worker.models.inspection import inspect_traits
 from underpaint.backend.worker.sampling.decoding import decode
 from underpaint.protocol.arrays import UInt8Array
@@ -176,13 +177,7 @@ def test_a_kind_that_the_union_does_not_know_is_refused_before_any_download(
     maps_alone: bool,
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    asked_for: list[object] = []
-
-    def fetch(name: str, **options: Any) -> str:
-        asked_for.append(options.get("local_files_only"))
-        raise FileNotFoundError(name)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    monkeypatch.delattr(downloads, "fetch")  # it would be missed
     controls = (control(kind, blobs, net),)
     request: Request = asked(checkpoint="sdxl", controls=controls, allow_download=True)
     if maps_alone:
@@ -192,28 +187,19 @@ def test_a_kind_that_the_union_does_not_know_is_refused_before_any_download(
     with pytest.raises(InvalidRequest, match=str(kind)):
         run(make_runner(blobs, models), request, progress)
     assert Phase.LOAD not in {entry.phase for entry in progress}
-    assert all(asked_for)  # the cache at most
 
 
 def test_an_unknown_hub_id_shows_its_config_before_its_weights_are_fetched(
     blobs: BlobStore, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Asked
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    fetched: list[list[str]] = []
-
-    def fetch(name: str, *, local_files_only: bool = False, allow_patterns: list[str] | None = None, **_: Any) -> str:
-        if local_files_only:
-            raise FileNotFoundError(name)
-        assert allow_patterns is not None
-        fetched.append(allow_patterns)
-        shutil.copy(models / "sdxl-union" / "config.json", tmp_path)
-        return str(tmp_path)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     controls = (control(ControlKind.TILE, blobs, "somebody/union"),)
-    with pytest.raises(InvalidRequest, match="tile"):
-        run(make_runner(blobs, models), asked(checkpoint="sdxl", controls=controls, allow_download=True))
-    assert fetched == [["config.json"]]
+    with hub_server() as hub:
+        point_client_at(hub, tmp_path / "hub", monkeypatch)
+        hub.add_folder("somebody/union", models / "sdxl-union")
+        with pytest.raises(InvalidRequest, match="tile"):
+            run(make_runner(blobs, models), asked(checkpoint="sdxl", controls=controls, allow_download=True))
+        assert [path.rpartition("/")[2] for path in hub.fetched()] == ["config.json"]
 
 
 def test_a_union_must_fit_the_checkpoint(runner: JobRunner, asked: Asked, through: Any) -> None:
