@@ -1,6 +1,7 @@
 """Nothing is downloaded without the user's word: the real worker reaches for no other computer."""
 
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import single_files
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.pipe import Failed, Run, Succeeded, read_frame, write_frame
 from underpaint.protocol.errors import ControlNetNotChosen, DetectorMissing, DownloadFailed, ModelMissing
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request
 from underpaint.protocol.sources import Detector, Photo
+from worker_scene import depth_pass
 
 Asked = Callable[..., GenerateRequest]
 WATCHED = Path(__file__).with_name("watched_worker.py")
@@ -83,3 +86,29 @@ def test_with_the_users_word_the_hub_is_asked(
     ended, reached = ends([request], blobs=blobs.folder, models=models, tmp_path=tmp_path)
     assert ended == [DownloadFailed.code]
     assert any("127.0.0.1" in one for one in reached)
+
+
+def test_single_files_load_without_reaching_for_anybody(blobs: BlobStore, tmp_path: Path) -> None:
+    size = Extent(width=64, height=64)
+    models = tmp_path / "models"
+    requests: list[Request] = []
+    for family in ("sd15", "sd2", "sdxl"):
+        parts = single_files.build_folder(family, tmp_path / family)
+        shutil.rmtree(tmp_path / family)
+        single_files.save(single_files.ldm_checkpoint(family, parts), models / f"{family}.safetensors")
+        single_files.save(single_files.ldm_unet(single_files.net(family)), models / f"{family}-net.safetensors")
+        single_files.save(single_files.ldm_vae(single_files.vae(family)), models / f"{family}-vae.safetensors")
+        control = Control(
+            kind=ControlKind.DEPTH, source=depth_pass(blobs, size), controlnet=f"{family}-net.safetensors"
+        )
+        requests.append(
+            GenerateRequest(
+                prompt="a cat", checkpoint=family, vae=f"{family}-vae", size=size, steps=1, controls=(control,)
+            )
+        )
+    single_files.save(single_files.union(6).state_dict(), models / "union.safetensors")
+    union = replace(requests[-1].controls[0], controlnet="union.safetensors")
+    requests.append(replace(requests[-1], controls=(union,)))
+    ended, reached = ends(requests, blobs=blobs.folder, models=models, tmp_path=tmp_path)
+    assert ended == ["succeeded"] * 4
+    assert reached == []
