@@ -68,6 +68,7 @@ class Stock:
     fills_key: str = ""  # a ControlNet fills holes where this number of its config is above `fills_above`
     fills_above: int = 0
     fills_only: bool = True  # and is of no use for anything else
+    builds_with_net: bool = False  # a pipeline's constructor can't do without the ControlNet
     packed: bool  # latents reach the model as a row of 2 x 2 patches
     multiple_px: int = 16  # of a side: 8 by the VAE, 2 by the patches
     overflows_in_float16: bool
@@ -350,6 +351,7 @@ FAMILIES: dict[FamilyId, Family] = {
                 unguided=0.0,
                 nets=Nets.ONE,
                 net_class="ZImageControlNetModel",
+                builds_with_net=True,
                 fills_key="control_in_dim",
                 fills_above=16,
                 fills_only=False,

@@ -64,26 +64,17 @@ def weighted(controlnet: Any, weights: Sequence[Sequence[float]], index: Callabl
 
 @contextmanager
 def linked(controlnet: Any, transformer: Any) -> Generator[None]:
-    """Within it a ControlNet that has no embedders of its own (Z-Image's) borrows the transformer's in each call.
+    """Within it a ControlNet that has no embedders of its own borrows the transformer's in each call.
 
     For the call alone: what keeps the modules in memory must find each module's own weights and no other's.
     """
-    link: Any = getattr(controlnet, "from_transformer", None)
-    if link is None or not hasattr(controlnet, "cap_pad_token"):
-        yield
-        return
-    _unlink(controlnet)  # the pipeline's constructor has linked it
-
-    def before(_module: Any, _arguments: Any) -> None:
-        link(controlnet, transformer)
-
-    def after(_module: Any, _arguments: Any, _result: Any) -> None:
-        _unlink(controlnet)
-
-    handles = [
-        controlnet.register_forward_pre_hook(before),
-        controlnet.register_forward_hook(after, always_call=True),
-    ]
+    handles: list[Any] = []
+    for net in getattr(controlnet, "nets", [controlnet]):
+        names = _borrowed(net)
+        _give_back(net, names)  # a pipeline's constructor lends, too
+        if names:
+            handles.append(net.register_forward_pre_hook(_lending(transformer, names)))
+            handles.append(net.register_forward_hook(_returning(names), always_call=True))
     try:
         yield
     finally:
@@ -91,15 +82,38 @@ def linked(controlnet: Any, transformer: Any) -> Generator[None]:
             handle.remove()
 
 
-_BORROWED = (
+_Z_IMAGE = (
     "t_embedder", "all_x_embedder", "cap_embedder", "rope_embedder", "noise_refiner", "context_refiner",
     "x_pad_token", "cap_pad_token",
 )  # fmt: skip
 
 
-def _unlink(controlnet: Any) -> None:
-    for name in _BORROWED:
-        setattr(controlnet, name, None)
+def _borrowed(net: Any) -> tuple[str, ...]:
+    """What the net has from the transformer, as its class in diffusers says."""
+    if type(net).__name__ == "ZImageControlNetModel":
+        return _Z_IMAGE
+    # those for SD 3.5 large; diffusers' pipeline would copy the weights, wherever they are at the moment
+    return ("pos_embed",) if net.config.get("use_pos_embed") is False else ()
+
+
+def _lending(transformer: Any, names: Sequence[str]) -> Callable[[Any, Any], None]:
+    def hook(net: Any, _arguments: Any) -> None:
+        for name in names:
+            setattr(net, name, getattr(transformer, name))
+
+    return hook
+
+
+def _returning(names: Sequence[str]) -> Callable[[Any, Any, Any], None]:
+    def hook(net: Any, _arguments: Any, _result: Any) -> None:
+        _give_back(net, names)
+
+    return hook
+
+
+def _give_back(net: Any, names: Sequence[str]) -> None:
+    for name in names:
+        setattr(net, name, None)
 
 
 def watch(scheduler: Any, seen: Callable[[Callable[[], Any]], None]) -> None:

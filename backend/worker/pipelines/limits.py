@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ....protocol.errors import InvalidRequest
-from ....protocol.request import ControlKind, GenerateRequest, Scheduler, Seamless
+from ....protocol.request import ControlKind, GenerateRequest, Scheduler, Seamless, Sigmas
 from ..families import Family, Nets, Stock, Way
 from ..models import stock_nets
 from ..models.choice import NetChoice
@@ -12,6 +12,13 @@ from ..models.inspection import CheckpointInfo
 # Flow-matching models are trained for straight ways, which Euler follows. UniPC is what a request says that says
 # nothing, and so stands for whatever the family is painted with.
 SCHEDULERS = (Scheduler.EULER, Scheduler.UNIPC)
+
+SIGMAS = {
+    Sigmas.KARRAS: "use_karras_sigmas",
+    Sigmas.EXPONENTIAL: "use_exponential_sigmas",
+    Sigmas.BETA: "use_beta_sigmas",
+}
+"""Key of the scheduler's config; the default is the family's own shift."""
 
 
 def way(request: GenerateRequest, *, controlled: bool) -> Way:
@@ -48,6 +55,11 @@ def check(request: GenerateRequest, checkpoint: CheckpointInfo) -> None:
         raise InvalidRequest(
             reason=f"{family.title} is a flow-matching model, which {request.scheduler.value.partition('/')[0]} isn't "
             "made for. Choose Euler"
+        )
+    if request.sigmas is not Sigmas.DEFAULT and request.sigmas not in SIGMAS:
+        raise InvalidRequest(
+            reason=f"{family.title} is a flow-matching model, which {request.sigmas} sigmas aren't made for. Choose "
+            f"{Sigmas.DEFAULT}, {', '.join(SIGMAS)}"
         )
     for asked, what, instead in (
         (request.second_pass is not None, "a second pass", "paint at the full size at once"),

@@ -23,15 +23,10 @@ from ..sampling.previews import Previewer
 from ..sampling.start import StartPicture, kept_put_back
 from ..third_party import diffusers, torch
 from . import attending
-from .limits import stock_of, way
+from .limits import SIGMAS, stock_of, way
 from .texts import TextCache, TextTask
 
 SCHEDULER_TITLE = "flow-match Euler"
-_SIGMAS = {
-    Sigmas.KARRAS: "use_karras_sigmas",
-    Sigmas.EXPONENTIAL: "use_exponential_sigmas",
-    Sigmas.BETA: "use_beta_sigmas",
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,7 +110,7 @@ class _Job:
         models = self._brief.models
         task = TextTask(
             family=self._family.id,
-            pipeline=self._pipeline(Way.TEXT, {}),
+            pipeline=self._pipeline(Way.TEXT),
             placement=self._place,
             guided=self._guided,
             told_guidance=self._told,
@@ -134,7 +129,7 @@ class _Job:
         asked = way(request, controlled=bool(brief.controls))
         controlnet = self._controlnet()
         scheduler = self._scheduler()
-        pipeline = self._pipeline(asked, {"scheduler": scheduler} | ({"controlnet": controlnet} if controlnet else {}))
+        pipeline = self._pipeline(asked, scheduler=scheduler, controlnet=controlnet)
         self._index = 0
         preview: list[UInt8Array] = []
 
@@ -227,14 +222,21 @@ class _Job:
 
     # ------------------------------------------------------------------------------------------ what is called
 
-    def _pipeline(self, asked: Way, others: dict[str, Any]) -> Any:
+    def _pipeline(self, asked: Way, *, controlnet: Any = None, **others: Any) -> Any:
         """diffusers' pipeline over the modules that are in memory; it says itself where it computes."""
         chosen = getattr(diffusers(), self._stock.ways[asked])
         takes = inspect.signature(chosen.__init__).parameters
         parts = {**self._brief.models.pipeline.components, **others}
+        parts = {name: part for name, part in parts.items() if name in takes}
         # by what its modules say it would compute where their weights wait
         placed = type(chosen.__name__, (chosen,), {"_execution_device": self._place.device})
-        pipeline = placed(**{name: part for name, part in parts.items() if name in takes})
+        if controlnet is None:
+            pipeline = placed(**parts)
+        elif self._stock.builds_with_net:
+            pipeline = placed(**parts, controlnet=controlnet)
+        else:  # afterwards, for a constructor may look into weights that are not there yet (see `linked`)
+            pipeline = placed(**parts, controlnet=None)
+            pipeline.register_modules(controlnet=controlnet)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -249,8 +251,8 @@ class _Job:
 
     def _scheduler(self) -> Any:
         config = self._brief.models.checkpoint.scheduler_config
-        chosen = {key: self._brief.request.sigmas is sigmas for sigmas, key in _SIGMAS.items()}
-        changed = {} if self._brief.request.sigmas is Sigmas.DEFAULT else chosen
+        asked = self._brief.request.sigmas
+        changed = {} if asked is Sigmas.DEFAULT else {key: asked is sigmas for sigmas, key in SIGMAS.items()}
         return diffusers().FlowMatchEulerDiscreteScheduler.from_config(config, **changed)
 
     @contextmanager

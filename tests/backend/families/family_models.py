@@ -26,6 +26,11 @@ NETS: dict[str, tuple[FamilyId, dict[str, Any]]] = {
     "sd3-depth": (FamilyId.SD3, {}),
     "sd3-canny": (FamilyId.SD3, {"force_zeros_for_pooled_projection": False}),
     "sd3-inpaint": (FamilyId.SD3, {"extra_conditioning_channels": 1}),
+    # as those of Stability AI for SD 3.5 large: no text, and the transformer's own embedder of positions
+    "sd3-large": (
+        FamilyId.SD3,
+        {"use_pos_embed": False, "joint_attention_dim": None, "force_zeros_for_pooled_projection": False},
+    ),
     "flux-depth": (FamilyId.FLUX, {}),
     "flux-canny": (FamilyId.FLUX, {}),
     "flux-union": (FamilyId.FLUX, {"num_mode": 10}),
@@ -154,11 +159,12 @@ def _z_image() -> Any:
 
 
 def _sd3_net(**config: Any) -> Any:
-    return diffusers.SD3ControlNetModel(
-        sample_size=8, patch_size=2, in_channels=16, num_layers=1, attention_head_dim=_HEAD, num_attention_heads=2,
-        joint_attention_dim=_TEXT_WIDTH * 2, caption_projection_dim=32, pooled_projection_dim=_TEXT_WIDTH * 2,
-        out_channels=16, pos_embed_max_size=16, **config,
-    )  # fmt: skip
+    shape: dict[str, Any] = {
+        "sample_size": 8, "patch_size": 2, "in_channels": 16, "num_layers": 1, "attention_head_dim": _HEAD,
+        "num_attention_heads": 2, "joint_attention_dim": _TEXT_WIDTH * 2, "caption_projection_dim": 32,
+        "pooled_projection_dim": _TEXT_WIDTH * 2, "out_channels": 16, "pos_embed_max_size": 16,
+    }  # fmt: skip
+    return diffusers.SD3ControlNetModel(**{**shape, **config})
 
 
 def _flux_net(**config: Any) -> Any:

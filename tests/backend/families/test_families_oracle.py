@@ -64,6 +64,7 @@ CASES = [
         family="sd3", way="ControlNet", nets=(("sd3-depth", DEPTH), ("sd3-canny", CANNY)),
         several="SD3MultiControlNetModel", call={"controlnet_conditioning_scale": [1.0, 1.0]},
     ),
+    Case(family="sd3", way="ControlNet", nets=(("sd3-large", DEPTH),)),
     Case(family="sd3", way="ControlNetInpainting", nets=(("sd3-inpaint", INPAINT),), start="mask", strength=1.0),
     Case(family="flux", way="ControlNet", nets=(("flux-depth", DEPTH),)),
     Case(family="flux", way="ControlNet", nets=(("flux-depth", DEPTH),), control=WINDOW, call=STOCK_WINDOW),

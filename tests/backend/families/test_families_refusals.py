@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from underpaint.backend.blobstore import BlobStore
-from underpaint.backend.worker.jobs import JobRunner
 from underpaint.backend.worker.models import loading
 from underpaint.protocol.arrays import ArrayRef
 from underpaint.protocol.errors import InvalidRequest, ModelBroken, ModelMismatch, UnderpaintError
@@ -22,6 +21,7 @@ from underpaint.protocol.request import (
     Scheduler,
     Seamless,
     SecondPass,
+    Sigmas,
     Start,
 )
 from underpaint.protocol.sources import InpaintPass, ReadyMap
@@ -70,6 +70,7 @@ def test_what_these_pipelines_lack(family: str, refused: Refused, picture: Array
     for words, changes in (
         ("multiples of 16, and the picture is 72 x 48. The nearest is 64 x 48", {"size": Extent(width=72, height=48)}),
         ("flow-matching model, which DDIMScheduler isn't made for. Choose Euler", {"scheduler": Scheduler.DDIM}),
+        ("model, which trailing sigmas aren't made for. Choose default, karras, exp", {"sigmas": Sigmas.TRAILING}),
         ("doesn't do a second pass here", {"second_pass": SecondPass()}),
         ("doesn't do image prompts here", {"image_prompts": (ImagePrompt(adapter="style", image=picture),)}),
         ("doesn't do a VAE other than the checkpoint's here", {"vae": "other"}),
