@@ -126,7 +126,7 @@ def ip_adapter(tensors: Tensors) -> Recognised | None:
         )
     if not {"image_proj", "ip_adapter"} <= tensors.heads:
         return None
-    family = family_of_text(next((shape[1] for key, shape in tensors.shapes.items() if "to_k_ip" in key), 0))
+    family = family_of_text(tensors.width(".to_k_ip.weight"))
     image = tensors.below("image_proj.")
     if "perceiver_resampler" in image.heads or (image.has("norm.weight", "proj.0.weight", "proj.2.weight")):
         return Recognised(

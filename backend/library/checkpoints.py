@@ -50,9 +50,21 @@ def checkpoint(tensors: Tensors) -> Recognised | None:
 def _unet(inner: Tensors, whole: Tensors) -> Recognised | None:
     if not inner.has("input_blocks.0.0.weight", "time_embed.0.weight") or "control_model" in whole.heads:
         return _diffusers_unet(inner)
-    width = next(
-        (shape[1] for key, shape in inner.shapes.items() if key.endswith(".attn2.to_k.weight") and len(shape) == 2), 0
-    )
+    width = inner.width(".attn2.to_k.weight")
+    if any(key.startswith("edm_") for key in whole.heads):
+        return Recognised(
+            kind=ModelKind.CHECKPOINT,
+            family=FamilyId.SDXL if "label_emb" in inner.heads else None,
+            traits=("EDM",),
+            problem="It was trained with EDM's noise levels, which aren't known here. Choose a plain checkpoint.",
+        )
+    if "label_emb" in inner.heads and width == 1024:
+        return Recognised(
+            kind=ModelKind.CHECKPOINT,
+            family=FamilyId.SD2,
+            traits=("unCLIP",),
+            problem="It is an unCLIP checkpoint, which paints variations of pictures. Choose the plain one.",
+        )
     if "label_emb" in inner.heads:
         refiner = width == 1280 or (
             any(key.startswith("conditioner.embedders.0.model.") for key in whole.shapes)
@@ -78,14 +90,13 @@ def _diffusers_unet(inner: Tensors) -> Recognised | None:
         return None
     if "motion_modules" in inner.names:
         return unknown("It makes films (AnimateDiff), and Underpaint paints single pictures.")
-    width = next((shape[1] for key, shape in inner.shapes.items() if key.endswith(".attn2.to_k.weight")), 0)
-    family = FamilyId.SDXL if "add_embedding" in inner.heads else family_of_text(width)
+    family = FamilyId.SDXL if "add_embedding" in inner.heads else family_of_text(inner.width(".attn2.to_k.weight"))
     return _of_channels(family, inner.side("conv_in.weight", 1), ())
 
 
 def _unet_traits(inner: Tensors, whole: Tensors) -> tuple[str, ...]:
     traits: list[str] = []
-    if "v_pred" in whole.heads or "edm_vpred" in whole.heads:
+    if "v_pred" in whole.heads:
         traits.append("v-prediction")
     if "ztsnr" in whole.heads:
         traits.append("zero-terminal SNR")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...protocol.errors import ModelBroken, ModelPickled
-from ...protocol.models import Layout, ModelEntry, ModelKind, Origin
+from ...protocol.models import FamilyId, Layout, ModelEntry, ModelKind, Origin
 from . import diffusers_folders, notes, thumbnails
 from .control_names import control_kinds
 from .headers import metadata, read_header
-from .recognised import Recognised, unknown
+from .recognised import TITLES, Recognised, unknown
 from .recognition import recognise
 from .walking import PICKLED, Found
 
@@ -21,6 +21,8 @@ log = logging.getLogger("underpaint.library")
 
 _MAX_NOTES_BYTES = 1 << 20
 _LOOKS = 3  # at a file that changes while it is read
+_FROM_FILES = (FamilyId.SD15, FamilyId.SD2, FamilyId.SDXL)  # families whose single files are read
+_FROM_FOLDERS = (ModelKind.TINY_DECODER, ModelKind.SAFETY_CHECKER)
 _NAMELESS = {"pytorch_lora_weights", "adapter_model", "learned_embeds", "model", "diffusion_pytorch_model"}
 # ^ what programs call whatever they write, so that the folder's name tells more
 
@@ -103,7 +105,23 @@ def _recognise(found: Found, reference: str) -> tuple[Recognised, dict[str, str]
     if found.path.name.lower().endswith(PICKLED):
         raise ModelPickled(model=reference, file=found.path.name, path=found.path)
     header = read_header(found.path, reference)
-    return recognise(header), metadata(header)
+    return _alone(recognise(header)), metadata(header)
+
+
+def _alone(what: Recognised) -> Recognised:
+    """What a file is without a folder around it: not all that are read as folders are read as files."""
+    problem = what.problem
+    if not problem and what.kind in (ModelKind.CHECKPOINT, ModelKind.CONTROLNET):
+        if what.family is not None and what.family not in _FROM_FILES:
+            problem = (
+                f"It is a single file, and models of {TITLES[what.family]} are read from folders. Fetch the repository "
+                "in diffusers' layout instead."
+            )
+        elif "without text encoder" in what.traits:
+            problem = "It was saved without its text encoder. Choose the complete file."
+    if not problem and what.kind in _FROM_FOLDERS:
+        problem = "It lies here without its config.json. Fetch its whole folder."
+    return replace(what, problem=problem)
 
 
 def _state(path: Path) -> tuple[int, int]:

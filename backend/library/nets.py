@@ -8,7 +8,7 @@ from .tensors import Tensors
 XINSIR_KINDS = (
     "openpose", "depth", "softedge", "scribble", "canny", "lineart", "lineart_anime", "mlsd", "normal", "segmentation",
 )  # fmt: skip
-PROMAX_KINDS = (*XINSIR_KINDS, "tile", "inpaint")
+PROMAX_KINDS = (*XINSIR_KINDS, "tile", "blur", "low_quality", "inpaint")
 FLUX_KINDS = ("canny", "tile", "depth", "blur", "openpose", "gray", "low_quality")
 
 
@@ -47,8 +47,7 @@ def _family(net: Tensors, pooled: str) -> FamilyId | None:
     """By the pooled text, which only SDXL reads, and else by the text's width."""
     if pooled in net.heads:
         return FamilyId.SDXL
-    width = next((shape[1] for key, shape in net.shapes.items() if key.endswith("attn2.to_k.weight")), 0)
-    return family_of_text(width)
+    return family_of_text(net.width("attn2.to_k.weight"))
 
 
 def _transformer_net(tensors: Tensors) -> Recognised | None:

@@ -48,7 +48,13 @@ def traits(told: Mapping[str, str]) -> tuple[str, ...]:
     """What metadata say of how a model was trained."""
     found: list[str] = []
     prediction = told.get("modelspec.prediction_type", "").lower()
-    if prediction in ("v", "v_prediction", "v-prediction") or told.get("ss_v_parameterization", "").lower() == "true":
+    if prediction:
+        predicts_v = prediction in ("v", "v_prediction", "v-prediction", "vpred")
+    elif "ss_v_parameterization" in told:
+        predicts_v = told["ss_v_parameterization"].lower() == "true"
+    else:
+        predicts_v = told.get("modelspec.architecture", "").endswith("-v")
+    if predicts_v:
         found.append("v-prediction")
     if told.get("ss_zero_terminal_snr", "").lower() == "true" or "ztsnr" in told:
         found.append("zero-terminal SNR")

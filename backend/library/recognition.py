@@ -102,6 +102,7 @@ def _image_encoder(tensors: Tensors) -> Recognised | None:
 def _text_encoder(tensors: Tensors) -> Recognised | None:
     if (
         "text_model" in tensors.heads
+        or tensors.has("embeddings.token_embedding.weight")
         or tensors.has("encoder.block.0.layer.0.SelfAttention.q.weight")
         or tensors.has("model.layers.0.self_attn.q_proj.weight")
         or tensors.has("transformer.resblocks.0.attn.in_proj_weight")

@@ -48,6 +48,10 @@ class Tensors:
         shape = self.shapes.get(key, ())
         return shape[axis] if -len(shape) <= axis < len(shape) else 0
 
+    def width(self, end: str) -> int:
+        """How wide the input is of the first matrix whose name ends so; 0 where there is none."""
+        return next((shape[1] for key, shape in self.shapes.items() if key.endswith(end) and len(shape) == 2), 0)
+
     def count(self, pattern: str) -> int:
         """How many blocks there are: one more than the largest number in the pattern's group; 0 for none."""
         return max((int(number) for number in re.findall(pattern, self.names, re.MULTILINE)), default=-1) + 1
