@@ -50,6 +50,7 @@ _SPREADS = {
     "exponential": Sigmas.EXPONENTIAL,
     "beta": Sigmas.BETA,
     "sgmuniform": Sigmas.TRAILING,
+    "sgmuniform": Sigmas.TRAILING,  # before what it ends in
     "uniform": Sigmas.DEFAULT,
     "normal": Sigmas.DEFAULT,
     "simple": Sigmas.DEFAULT,

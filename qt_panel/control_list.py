@@ -1,17 +1,19 @@
 """The controls list: rows, and the ways to get more of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..protocol.arrays import ArrayRef
+from ..protocol.models import ModelEntry
 from ..protocol.request import ControlKind
 from .control_row import ControlRow
 from .fields import heading, quiet, tool_button
 from .form import ControlForm
 from .icons import icon
+from .model_book import ModelBook
 
 _EMPTY = "No controls: the prompt alone decides. Add one, drop a picture on the window, or use a Blender render."
 
@@ -30,6 +32,7 @@ class ControlList(QWidget):
         super().__init__(parent)
         self._recent: tuple[str, ...] = ()
         self._rows: list[ControlRow] = []
+        self._offer: Callable[[ControlRow], None] | None = None
         add = tool_button("add", "Add a control", text="Add")
         add.clicked.connect(self._add)
         self._maps = tool_button("maps", "Make the control maps alone, to look at them first", text="Show Maps")
@@ -82,6 +85,12 @@ class ControlList(QWidget):
         """Offer ControlNets that were used before, in rows made from now on."""
         self._recent = controlnets
 
+    def offer(self, book: ModelBook, fits: Callable[[ModelEntry], bool]) -> None:
+        """Offer the book's ControlNets, those that fit."""
+        self._offer = lambda row: row.offer(book, fits)
+        for row in self._rows:
+            self._offer(row)
+
     def show_picture(self, ref: ArrayRef, image: QImage) -> None:
         """A picture that was wanted has come."""
         for row in self._rows:
@@ -102,6 +111,8 @@ class ControlList(QWidget):
 
     def _append(self, control: ControlForm) -> ControlRow:
         row = ControlRow(ControlForm(), self._recent, self)
+        if self._offer is not None:
+            self._offer(row)
         row.changed.connect(self._edited)
         row.removed.connect(lambda: self._remove(row))
         row.refused.connect(self.refused)

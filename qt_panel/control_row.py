@@ -1,6 +1,7 @@
 """One row of the controls list."""
 
 import dataclasses
+from collections.abc import Callable
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QImage
@@ -8,6 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBox
 
 from ..protocol.arrays import ArrayRef
 from ..protocol.checks import DETECTORS
+from ..protocol.models import ModelEntry, ModelKind
 from ..protocol.request import ControlKind
 from ..protocol.sources import DepthPass, Detector, InpaintPass, Photo, PicturePass, ReadyMap
 from . import words
@@ -24,8 +26,10 @@ from .control_form import (
     uses,
     usual_use,
 )
-from .fields import Card, Choice, FloatField, ModelField, OptionChoice, PercentField, quiet, tool_button
+from .fields import Card, Choice, FloatField, OptionChoice, PercentField, quiet, tool_button
 from .form import MAX_SCALE
+from .model_book import ModelBook, fits
+from .model_field import ModelField
 from .option_area import OptionArea
 from .option_words import fields
 from .pictures import to_qimage
@@ -98,6 +102,10 @@ class ControlRow(Card):
             self._map = image
             self._thumbnail.show_image(image, self._image_words())
 
+    def offer(self, book: ModelBook, goes_with_checkpoint: Callable[[ModelEntry], bool]) -> None:
+        """Offer the book's ControlNets, those that fit the checkpoint and the row's kind."""
+        self._controlnet.offer(book, lambda entry: goes_with_checkpoint(entry) and fits(entry, None, self._kind.value))
+
     def kind(self) -> ControlKind:
         """The row's kind."""
         return self._kind.value
@@ -143,8 +151,9 @@ class ControlRow(Card):
         self._detector_line = QWidget()
         self._controlnet = ModelField(
             "ControlNet",
-            "Folder or hub id of the ControlNet; empty takes the one that belongs to the embedded checkpoint",
+            "File, folder or hub id of the ControlNet; empty takes the embedded checkpoint's own",
             "ControlNet: embedded",
+            kind=ModelKind.CONTROLNET,
         )
         self._controlnet.set_recent(recent)
         self._scale = FloatField(0, MAX_SCALE, 0.05, "Conditioning scale", "How much this control counts; 1 is normal")

@@ -9,9 +9,7 @@ from PySide6.QtGui import QColor, QFont, QKeyEvent, QPainter, QPaintEvent, QPale
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QPlainTextEdit,
     QSizePolicy,
@@ -51,7 +49,7 @@ def tool_button(name: str, tooltip: str, *, text: str = "") -> QToolButton:
     return button
 
 
-class _WheelNeedsFocus:
+class WheelNeedsFocus:
     """Scrolling the form over a field must not change it."""
 
     def wheelEvent(self, event: QWheelEvent) -> None:
@@ -61,7 +59,7 @@ class _WheelNeedsFocus:
             event.ignore()
 
 
-class IntField(_WheelNeedsFocus, QSpinBox):
+class IntField(WheelNeedsFocus, QSpinBox):
     """A whole number."""
 
     def __init__(self, low: int, high: int, step: int, name: str, tooltip: str, *, suffix: str = "") -> None:
@@ -69,10 +67,10 @@ class IntField(_WheelNeedsFocus, QSpinBox):
         self.setRange(low, high)
         self.setSingleStep(step)
         self.setSuffix(suffix)
-        _describe(self, name, tooltip)
+        describe(self, name, tooltip)
 
 
-class FloatField(_WheelNeedsFocus, QDoubleSpinBox):
+class FloatField(WheelNeedsFocus, QDoubleSpinBox):
     """A number with two decimals; what is filled in stays exact until somebody changes it."""
 
     def __init__(self, low: float, high: float, step: float, name: str, tooltip: str) -> None:
@@ -81,7 +79,7 @@ class FloatField(_WheelNeedsFocus, QDoubleSpinBox):
         self.setSingleStep(step)
         self.setDecimals(2)
         self._filled: tuple[float, float] | None = None  # as it is shown, and as it is
-        _describe(self, name, tooltip)
+        describe(self, name, tooltip)
 
     @property
     def exact(self) -> float:
@@ -150,14 +148,14 @@ class AutoFloatField(FloatField):
     @property
     def chosen_value(self) -> float | None:
         """The number; None for Auto."""
-        return None if self._auto and self.value() == self.minimum() else self.value()
+        return None if self._auto and self.value() == self.minimum() else self.exact
 
     def choose(self, value: float | None) -> None:
         """Fill in a number, or None for Auto."""
-        self.setValue(self.minimum() if value is None else value)
+        self.fill(self.minimum() if value is None else value)
 
 
-class OptionChoice(_WheelNeedsFocus, QComboBox):
+class OptionChoice(WheelNeedsFocus, QComboBox):
     """One member of a closed set, or None."""
 
     def __init__(self, members: Sequence[tuple[object, str]], name: str, tooltip: str) -> None:
@@ -166,7 +164,7 @@ class OptionChoice(_WheelNeedsFocus, QComboBox):
         self.addItems([label for _, label in members])
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
-        _describe(self, name, tooltip)
+        describe(self, name, tooltip)
 
     @property
     def chosen_value(self) -> object:
@@ -188,7 +186,7 @@ class OptionChoice(_WheelNeedsFocus, QComboBox):
         self.blockSignals(False)
 
 
-class Choice(_WheelNeedsFocus, QComboBox, Generic[E]):
+class Choice(WheelNeedsFocus, QComboBox, Generic[E]):
     """One member of a closed set."""
 
     chosen = Signal()
@@ -205,7 +203,7 @@ class Choice(_WheelNeedsFocus, QComboBox, Generic[E]):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
         self.currentIndexChanged.connect(lambda: self.chosen.emit())
-        _describe(self, name, tooltip)
+        describe(self, name, tooltip)
 
     @property
     def value(self) -> E:
@@ -215,68 +213,6 @@ class Choice(_WheelNeedsFocus, QComboBox, Generic[E]):
     def set_value(self, member: E) -> None:
         """Choose a member."""
         self.setCurrentIndex(self._members.index(member))
-
-
-class ModelField(QWidget):
-    """A model: a folder, a hub id, or nothing for the one that belongs to the embedded checkpoint."""
-
-    changed = Signal()
-
-    def __init__(self, name: str, tooltip: str, placeholder: str) -> None:
-        super().__init__()
-        self._name = name
-        self._box = _ModelBox()
-        self._box.setEditable(True)
-        self._box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._box.setMinimumContentsLength(8)
-        self._box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        edit = self._box.lineEdit()
-        assert edit is not None
-        edit.setPlaceholderText(placeholder)
-        edit.setClearButtonEnabled(True)
-        edit.textChanged.connect(lambda: self.changed.emit())
-        _describe(self._box, name, tooltip)
-        browse = tool_button("open", f"Choose the folder of the {name}")
-        browse.clicked.connect(self._browse)
-        self.parts: tuple[QWidget, ...] = (self._box, browse)
-        """What the Tab key goes through."""
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self._box, 1)
-        layout.addWidget(browse)
-        self.setFocusProxy(self._box)
-
-    @property
-    def value(self) -> str:
-        """What is filled in."""
-        return self._box.currentText().strip()
-
-    def set_value(self, text: str) -> None:
-        """Fill in a folder or id."""
-        self._box.setEditText(text)
-
-    @property
-    def recent(self) -> tuple[str, ...]:
-        """What the list offers."""
-        return tuple(self._box.itemText(index) for index in range(self._box.count()))
-
-    def set_recent(self, models: Sequence[str]) -> None:
-        """Offer models that were used before."""
-        text = self._box.currentText()
-        self._box.clear()
-        self._box.addItems(list(models))
-        self._box.setEditText(text)
-
-    def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, self._name, self.value)
-        if folder:
-            self.set_value(folder)
-
-
-class _ModelBox(_WheelNeedsFocus, QComboBox):
-    pass
 
 
 class PromptField(QPlainTextEdit):
@@ -290,7 +226,7 @@ class PromptField(QPlainTextEdit):
         frame = 2 * (self.frameWidth() + int(self.document().documentMargin()))
         self.setFixedHeight(metrics.lineSpacing() * lines + frame + 2)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        _describe(self, name, tooltip)
+        describe(self, name, tooltip)
 
     def keyPressEvent(self, e: QKeyEvent) -> None:
         if e.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and e.modifiers() & Qt.KeyboardModifier.ControlModifier:
@@ -349,7 +285,8 @@ def quiet(label: QLabel) -> QLabel:
     return label
 
 
-def _describe(widget: QWidget, name: str, tooltip: str) -> None:
+def describe(widget: QWidget, name: str, tooltip: str) -> None:
+    """Give a widget its name and its tooltip, for eyes and for screen readers."""
     widget.setAccessibleName(name)
     widget.setAccessibleDescription(tooltip)
     widget.setToolTip(tooltip)

@@ -1,7 +1,7 @@
 """A button that opens and closes what lies below it."""
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 
 class Fold(QWidget):
@@ -23,10 +23,13 @@ class Fold(QWidget):
         self._body = body
         body.hide()
         head = QHBoxLayout()
+        head.setSpacing(8)
         head.addWidget(self.button)
-        head.addStretch(1)
+        wide = beside is not None and beside.sizePolicy().horizontalPolicy() is QSizePolicy.Policy.Ignored
+        if not wide:
+            head.addStretch(1)
         if beside is not None:
-            head.addWidget(beside)
+            head.addWidget(beside, 1 if wide else 0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

@@ -34,10 +34,12 @@ from .control_form import (
     to_control,
     usual_use,
 )
+from .extras_form import NO_EXTRAS, Extras, extras_problems, restored_extras, to_extras, without_images
 from .start_form import NO_START, StartForm, restored_start, start_problems, to_start
 
 __all__ = [
     "ControlForm",
+    "Extras",
     "Form",
     "Picture",
     "PictureUse",
@@ -56,6 +58,7 @@ __all__ = [
     "reused_controls",
     "with_dropped",
     "with_passes",
+    "without_gone",
 ]
 
 MAX_SCALE = 10.0
@@ -82,6 +85,7 @@ class Form:
     variants: tuple[Variant, ...] = ()  # further ones with prompts or seeds of their own, out of an earlier job
     batch_size: int = 1
     start: StartForm = NO_START
+    extras: Extras = NO_EXTRAS
     precision: Precision = Precision.AUTO
     memory_budget_gb: float | None = None
     camera: Camera | None = None  # of the render whose passes are used, so that the picture can be projected back
@@ -112,6 +116,7 @@ def problems(form: Form, *, maps_only: bool = False) -> tuple[UnderpaintError, .
         )
     if not maps_only:
         found.extend(start_problems(form.start))
+        found.extend(extras_problems(form.extras))
     if maps_only and not enabled:
         found.append(InvalidRequest(reason="there is no control to make a map of"))
     return tuple(found)
@@ -122,6 +127,7 @@ def generate_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> Gene
     _refuse(problems(form))
     controls = _controls(form, upload)
     prompt, negative_prompt = form.prompt.strip(), form.negative_prompt.strip()
+    extras = to_extras(form.extras, upload)
     return GenerateRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -136,6 +142,15 @@ def generate_request(form: Form, upload: Callable[[AnyArray], ArrayRef]) -> Gene
         variants=(*_seeds_on(prompt, negative_prompt, form.seed, form.pictures - 1), *form.variants),
         batch_size=form.batch_size,
         start=to_start(form.start, upload),
+        second_pass=extras.second_pass,
+        loras=extras.loras,
+        embeddings=extras.embeddings,
+        image_prompts=extras.image_prompts,
+        vae=extras.vae,
+        clip_skip=extras.clip_skip,
+        plain_prompt=extras.plain_prompt,
+        seamless=extras.seamless,
+        safety_checker=extras.safety_checker,
         precision=form.precision,
         memory_budget_gb=form.memory_budget_gb,
         camera=form.camera if any(is_pass(control.source) for control in controls) else None,
@@ -202,9 +217,30 @@ def restored(form: Form, request: Request, shown: Sequence[ArrayRef | None] = ()
         variants=asked.variants[in_a_row:],
         batch_size=asked.batch_size,
         start=restored_start(asked.start, form.start),
+        extras=restored_extras(asked, form.extras),
         precision=asked.precision,
         camera=asked.camera,
     )
+
+
+def without_gone(form: Form, gone: set[str]) -> Form:
+    """The form whose pictures wait for new ones where the service has theirs no more (`gone`, by address)."""
+
+    def lost(ref: object) -> bool:
+        return isinstance(ref, ArrayRef) and ref.sha256 in gone
+
+    controls = tuple(
+        dataclasses.replace(row, image=None)
+        if isinstance(row.image, Reused) and any(lost(value) for value in vars(row.image.source).values())
+        else row
+        for row in form.controls
+    )
+    start = form.start
+    if lost(start.image):
+        start = dataclasses.replace(start, image=None, mask=None)
+    elif lost(start.mask):
+        start = dataclasses.replace(start, mask=None)
+    return dataclasses.replace(form, controls=controls, start=start, extras=without_images(form.extras, gone))
 
 
 def with_passes(form: Form, request: Request, shown: Sequence[ArrayRef | None] = (), *, origin: str) -> Form:

@@ -22,12 +22,16 @@ from ..protocol.checks import MAX_PICTURES, MAX_SEED, MIN_SIDE, SIZE_STEP, neare
 from ..protocol.errors import InvalidSize
 from ..protocol.geometry import Camera, Extent
 from ..protocol.limits import MAX_SIDE, MAX_STEPS
+from ..protocol.models import ModelEntry, ModelKind
 from ..protocol.request import Variant
 from . import words
 from .control_list import ControlList
-from .fields import Choice, FloatField, IntField, ModelField, PromptField, heading, quiet, tool_button
+from .extras_area import ExtrasArea
+from .fields import Choice, FloatField, IntField, PromptField, heading, quiet, tool_button
 from .form import Form, misfit
 from .machine_area import MachineArea
+from .model_book import ModelBook, fits
+from .model_field import ModelField
 from .start_area import StartArea
 
 _SIZES = ((512, 512), (512, 768), (768, 512), (768, 768), (1024, 1024), (832, 1216), (1216, 832))
@@ -39,6 +43,7 @@ class FormPanel(QScrollArea):
     """Shows a Form and gives it back."""
 
     changed = Signal()
+    picked = Signal(object)  # a ModelEntry that was chosen from a list, and may have advice
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,14 +52,18 @@ class FormPanel(QScrollArea):
         self._filling = False
         self.controls = ControlList()
         self.start = StartArea()
+        self.extras = ExtrasArea()
+        self._book: ModelBook | None = None
         self.machine = MachineArea()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._build()
-        for part in (self.controls, self.start, self.machine):
+        for part in (self.controls, self.start, self.extras, self.machine):
             part.changed.connect(self._edited)
+        for picker in (self._checkpoint, self.extras):
+            picker.picked.connect(self.picked)
         self.start.size_asked.connect(self._take_size)
 
     @property
@@ -77,6 +86,7 @@ class FormPanel(QScrollArea):
             variants=self._variants,
             batch_size=self.machine.batch_size,
             start=self.start.start,
+            extras=self.extras.extras,
             precision=self.machine.precision,
             memory_budget_gb=self.machine.budget_gb,
             camera=self._camera,
@@ -100,6 +110,7 @@ class FormPanel(QScrollArea):
         self._pictures.setValue(form.pictures)
         self._camera, self._variants = form.camera, form.variants
         self.start.fill(form.start)
+        self.extras.fill(form.extras)
         self.machine.fill(form.batch_size, form.precision, form.memory_budget_gb)
         self.controls.fill(form.controls)
         self._filling = False
@@ -113,6 +124,17 @@ class FormPanel(QScrollArea):
         """Offer models that were used before."""
         self._checkpoint.set_recent(checkpoints)
         self.controls.set_recent(controlnets)
+
+    def offer(self, book: ModelBook) -> None:
+        """Offer a book's models from now on: beside the checkpoint, those that go with it."""
+        self._book = book
+        self._checkpoint.offer(book)
+        self.extras.offer(book, self._goes_with_checkpoint)
+        self.controls.offer(book, self._goes_with_checkpoint)
+
+    def _goes_with_checkpoint(self, entry: ModelEntry) -> bool:
+        checkpoint = self._checkpoint.entry()
+        return fits(entry, None if checkpoint is None else checkpoint.family)
 
     def focus_prompt(self) -> None:
         """Put the cursor where one begins."""
@@ -140,8 +162,9 @@ class FormPanel(QScrollArea):
         )
         self._checkpoint = ModelField(
             "Checkpoint",
-            "Folder or hub id of a Stable Diffusion model; empty takes the small embedded one",
+            "File, folder or hub id of a model; empty takes the small embedded one",
             "Embedded model",
+            kind=ModelKind.CHECKPOINT,
         )
         self._download = QCheckBox("May download models")
         self._download.setToolTip("Whether the backend may fetch a hub id that is not on this computer yet")
@@ -152,6 +175,7 @@ class FormPanel(QScrollArea):
         layout.addWidget(heading("Checkpoint"))
         layout.addWidget(self._checkpoint)
         layout.addWidget(self._download)
+        layout.addWidget(self.extras)
         layout.addSpacing(6)
         layout.addWidget(self.controls)
         layout.addSpacing(6)

@@ -10,6 +10,8 @@ from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import UnderpaintError
 from ..protocol.events import Event
 from ..protocol.jobs import Job, JobPage, Priority
+from ..protocol.models import Catalogue, ModelPage
+from ..protocol.request import Request
 from .form import Form
 
 
@@ -95,8 +97,57 @@ class LoadPreview:
     job_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Put a request in the queue that needs no form: a download, or a plan of what a picture says of itself."""
+
+    job_id: str
+    request: Request
+    transient: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadModels:
+    """Fetch the list of models."""
+
+    rescan: bool = False  # have the folders looked through anew first
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadModelPicture:
+    """Fetch the picture that lies beside a model."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadCatalogue:
+    """Fetch what is recommended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindGone:
+    """Find out which of these arrays the service has no more."""
+
+    refs: tuple[ArrayRef, ...]
+
+
 Command = (
-    Connect | Submit | CancelJob | MoveJob | RetryJob | CollectJob | LoadJobs | FindRender | LoadPicture | LoadPreview
+    Connect
+    | Submit
+    | CancelJob
+    | MoveJob
+    | RetryJob
+    | CollectJob
+    | LoadJobs
+    | FindRender
+    | LoadPicture
+    | LoadPreview
+    | Ask
+    | LoadModels
+    | LoadModelPicture
+    | LoadCatalogue
+    | FindGone
 )
 
 # ---- reports
@@ -155,6 +206,30 @@ class PreviewLoaded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelsLoaded:
+    page: ModelPage
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPictureLoaded:
+    model_id: str
+    file: bytes | None  # as it lies on disk: PNG, JPEG or WebP; None where there is none any more
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueLoaded:
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoneFound:
+    """Which of the arrays that were asked about the service has no more."""
+
+    refs: tuple[ArrayRef, ...]
+    gone: frozenset[str]  # addresses
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refused:
     """A command that could not be done."""
 
@@ -172,5 +247,9 @@ Report = (
     | RenderFound
     | PictureLoaded
     | PreviewLoaded
+    | ModelsLoaded
+    | ModelPictureLoaded
+    | CatalogueLoaded
+    | GoneFound
     | Refused
 )

@@ -33,6 +33,7 @@ class Action(Enum):
     RETRY = auto()  # do again what failed
     ALLOW_DOWNLOAD = auto()  # let the backend fetch models, and do again what failed
     ROUND_SIZE = auto()
+    UNDO = auto()  # what was filled in, and not by the user
     FIT_SIZE = auto()  # take the size of the reused passes
 
 
@@ -41,6 +42,7 @@ ACTION_LABELS = {
     Action.RETRY: "Retry",
     Action.ALLOW_DOWNLOAD: "Download and Retry",
     Action.ROUND_SIZE: "Round the Size",
+    Action.UNDO: "Undo",
     Action.FIT_SIZE: "Use the Passes' Size",
 }
 
@@ -52,6 +54,7 @@ class Topic(StrEnum):
     FORM = "form"
     JOB = "job"
     FILE = "file"
+    MODELS = "models"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,19 @@
 """Pictures between numpy, Qt, files and the clipboard."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, QSaveFile, QSize
 from PySide6.QtGui import QImage, QImageReader, QImageWriter
 
-from ..protocol import exr, wire
+from ..protocol import exr, png_text, record
 from ..protocol.arrays import AnyArray, UInt8Array
-from ..protocol.errors import UnderpaintError
-from ..protocol.request import GenerateRequest, Request
+from ..protocol.errors import InvalidRequest, UnderpaintError
+from ..protocol.record import Record
 from .form import Picture
 
-REQUEST_KEY = "underpaint_request"
-"""The PNG text chunk that carries the request a picture was made by."""
-
+_MAX_PNG_BYTES = 1 << 30
 MAX_SIDE_PX = 16384  # of a dropped picture; larger ones are refused before they are decoded
 
 
@@ -90,24 +89,19 @@ def holds_picture(mime: QMimeData | None) -> bool:
     return mime.hasImage() or any(url.isLocalFile() for url in mime.urls())
 
 
-def png_bytes(pixels: UInt8Array, request: Request | None) -> QByteArray:
-    """A PNG file of (height, width, 3) sRGB that carries its request in a text chunk."""
+def png_bytes(pixels: UInt8Array, texts: Mapping[str, str]) -> bytes:
+    """A PNG file of (height, width, 3) sRGB that carries these texts, by their keywords."""
     data = QByteArray()
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     writer = QImageWriter(buffer, b"png")
-    if request is not None:
-        writer.setText(REQUEST_KEY, wire.dumps(request, Request))
-        if isinstance(request, GenerateRequest):
-            writer.setText("Description", request.prompt)
-    writer.setText("Software", "Underpaint")
     if not writer.write(to_qimage(pixels)):
         raise PictureNotSaved(path="PNG", reason=writer.errorString())
     buffer.close()
-    return data
+    return png_text.with_texts(bytes(data.data()), texts)
 
 
-def save(path: Path, pixels: AnyArray, request: Request | None) -> None:
+def save(path: Path, pixels: AnyArray, texts: Mapping[str, str]) -> None:
     """Save a picture; what lay at `path` is replaced when all is written. Raises PictureNotSaved.
 
     As OpenEXR where the name says so, which holds a control map's numbers as the net gets them; else as PNG.
@@ -115,7 +109,7 @@ def save(path: Path, pixels: AnyArray, request: Request | None) -> None:
     if path.suffix.lower() == ".exr":
         data = QByteArray(exr.encoded(pixels))
     elif pixels.dtype == np.uint8:
-        data = png_bytes(pixels, request)
+        data = QByteArray(png_bytes(pixels, texts))
     else:
         raise PictureNotSaved(path=path, reason="its numbers below 0 don't go into a PNG, save it as .exr")
     file = QSaveFile(str(path))
@@ -124,16 +118,24 @@ def save(path: Path, pixels: AnyArray, request: Request | None) -> None:
         raise PictureNotSaved(path=path, reason=file.errorString())
 
 
-def request_in(path: Path) -> Request | None:
-    """The request in a picture that `save` wrote; None when it carries none.
+def record_in(path: Path) -> Record | None:
+    """What a picture says of how it was made, here or by another program; None for one that says nothing.
 
-    Raises PictureUnreadable, and InvalidRequest for one that a later version wrote.
+    Raises PictureUnreadable.
     """
-    reader = QImageReader(str(path))
-    if not reader.canRead():
-        raise PictureUnreadable(name=path.name, reason=reader.errorString().rstrip(".").lower())
-    text = reader.text(REQUEST_KEY)
-    return wire.loads(Request, text) if text else None
+    try:
+        if path.stat().st_size > _MAX_PNG_BYTES:
+            raise PictureUnreadable(name=path.name, reason="it is larger than any picture")
+        with path.open("rb") as stream:
+            head = stream.read(len(png_text.SIGNATURE))
+            if head != png_text.SIGNATURE:  # a JPEG, or no picture at all
+                return None
+            data = head + stream.read()
+        return record.read(data)
+    except OSError as error:
+        raise PictureUnreadable(name=path.name, reason=(error.strerror or str(error)).lower()) from error
+    except (png_text.InvalidPng, InvalidRequest) as error:
+        raise PictureUnreadable(name=path.name, reason=error.details["reason"]) from error
 
 
 def fitted(size: QSize, width: int, height: int) -> QSize:

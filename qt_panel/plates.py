@@ -1,6 +1,5 @@
 """Which pictures a job has to show, and which job to look at. Knows no Qt."""
 
-import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -54,17 +53,6 @@ def expects_several(job: Job) -> bool:
         return False
     several = bool(request.controls) or (isinstance(request, GenerateRequest) and bool(request.variants))
     return several and not job.state.ended
-
-
-def alone(request: GenerateRequest, picture: Variant) -> GenerateRequest:
-    """The request that makes one picture of a job again."""
-    return dataclasses.replace(
-        request,
-        prompt=picture.prompt,
-        negative_prompt=picture.negative_prompt,
-        seed=picture.seed,
-        variants=(),
-    )
 
 
 def next_looked_at(table: JobTable, own: Collection[str], looked_at: str) -> str:

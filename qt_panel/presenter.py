@@ -6,11 +6,12 @@ import uuid
 from PySide6.QtCore import QObject, QSize, QTimer, Signal
 from PySide6.QtGui import QImage
 
+from ..protocol import record
 from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import BackendError, UnderpaintError
 from ..protocol.events import Event, JobChanged, PreviewReady
 from ..protocol.jobs import Job
-from ..protocol.request import GenerateRequest, Request
+from ..protocol.request import GenerateRequest
 from . import link as links
 from . import messages as m
 from . import notices
@@ -20,7 +21,7 @@ from .job_table import JobRow, JobTable, unended, with_event, with_jobs, without
 from .link import Link, LinkState
 from .notices import Notice, Topic
 from .pictures import to_qimage
-from .plates import NOTHING_YET, STARTING, Plate, alone, next_looked_at, no_picture_words, plates
+from .plates import NOTHING_YET, STARTING, Plate, next_looked_at, no_picture_words, plates
 from .session import Session
 
 
@@ -217,18 +218,19 @@ class Presenter(QObject):
                 return self._preview[1], QSize(size.width, size.height)
         return None
 
-    def picture(self) -> tuple[AnyArray, Request | None, Job] | None:
-        """What saving and copying take: pixels, the request that makes them again when they are a result, and the job.
+    def picture(self) -> tuple[AnyArray, dict[str, str], Job] | None:
+        """What saving and copying take: pixels, the texts of a result's record, and the job.
 
         Control maps for inpainting are float32, everything else is uint8.
         """
         plate, job = self.plate(), self.job()
-        pixels = self.gallery.pixels(plate.ref) if plate is not None else None
+        pixels = None if plate is None else self.gallery.pixels(plate.ref)
         if pixels is None or job is None or plate is None:
             return None
         if plate.picture is None or not isinstance(job.request, GenerateRequest):
-            return pixels, None, job
-        return pixels, alone(job.request, plate.picture), job
+            return pixels, {}, job
+        number = job.request.pictures.index(plate.picture)
+        return pixels, record.texts(job.request, job.result, job_id=job.id, picture=number), job
 
     def empty_words(self) -> tuple[str, str]:
         """What to say where there is no picture."""
@@ -272,8 +274,8 @@ class Presenter(QObject):
                 self._take_preview(job_id, pixels)
             case m.Refused(command=command, error=error):
                 self._take_refusal(command, error)
-            case m.PictureLoaded():
-                pass  # the gallery's
+            case _:
+                pass  # the gallery's, and the models'
 
     def _take_event(self, event: Event) -> None:
         before = self.table
@@ -350,11 +352,11 @@ class Presenter(QObject):
                 self._preview_asked = False  # a preview may be gone by the time it is asked for
             case m.LoadJobs():
                 self._loading_jobs = False
-            case m.CollectJob():
-                pass  # it makes pictures last longer, no more
+            case m.CollectJob() | m.LoadModels() | m.LoadModelPicture() | m.LoadCatalogue() | m.FindGone():
+                pass  # whoever asked tells of it, or nobody misses it
             case m.LoadPicture(ref=ref) if not self._is_shown(ref):
                 pass  # of a thumbnail; the sign for "no picture" stays in its place
-            case m.LoadPicture() | m.CancelJob() | m.MoveJob() | m.RetryJob() | m.FindRender():
+            case m.LoadPicture() | m.CancelJob() | m.MoveJob() | m.RetryJob() | m.FindRender() | m.Ask():
                 if not isinstance(error, BackendError):
                     self.noticed.emit(Notice(topic=Topic.FILE, text=str(error)))
         if isinstance(error, BackendError) and self.link.state is LinkState.CONNECTED:

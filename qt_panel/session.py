@@ -113,7 +113,8 @@ class _Caller(QObject):
     def _do(self, command: m.Command) -> None:
         match command:
             case m.Connect(since=since, wanted=wanted):
-                if not wanted and not self._home.endpoint_file.exists():
+                here = not self._home.remote_file.exists()
+                if here and not wanted and not self._home.endpoint_file.exists():
                     raise BackendStopped  # a service removes this file when it is told to leave, and only then
                 self._connect(since)
             case m.Submit():
@@ -132,6 +133,22 @@ class _Caller(QObject):
                 self.reported.emit(m.RenderFound(job=self._find_render()))
             case m.LoadPicture(ref=ref):
                 self.reported.emit(m.PictureLoaded(ref=ref, pixels=_picture(self._open().download(ref))))
+            case m.Ask(job_id=job_id, request=request, transient=transient):
+                job = self._open().submit(request, job_id=job_id, client="panel", transient=transient)
+                self.reported.emit(m.Submitted(job=job))
+            case m.LoadModels(rescan=rescan):
+                if rescan:
+                    self._open().rescan_models()
+                self.reported.emit(m.ModelsLoaded(page=self._open().models()))
+            case m.LoadModelPicture(model_id=model_id):
+                file = self._open().thumbnail(model_id)
+                self.reported.emit(m.ModelPictureLoaded(model_id=model_id, file=file))
+            case m.LoadCatalogue():
+                self.reported.emit(m.CatalogueLoaded(catalogue=self._open().catalogue()))
+            case m.FindGone(refs=refs):
+                connection = self._open()
+                gone = frozenset(ref.sha256 for ref in refs if not connection.holds(ref))
+                self.reported.emit(m.GoneFound(refs=refs, gone=gone))
             case m.LoadPreview(job_id=job_id):
                 self.reported.emit(m.PreviewLoaded(job_id=job_id, pixels=self._open().preview(job_id)))
 

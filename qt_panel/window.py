@@ -4,34 +4,34 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import (
-    QAction,
-    QCloseEvent,
-    QDragEnterEvent,
-    QDropEvent,
-    QGuiApplication,
-    QKeySequence,
-    QResizeEvent,
-)
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
+from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from ..protocol.errors import UnderpaintError
 from ..protocol.jobs import Job
-from . import drops, pictures, words
+from ..protocol.models import ModelEntry
+from . import drops, menus, pictures, words
 from . import form as forms
+from .advised import advised
+from .catalogue_dialog import CatalogueDialog
 from .closing import ClosingQuestion
 from .diagnoses import Diagnoses
+from .downloads import Downloads
+from .folders_dialog import FoldersDialog
+from .form import Form
 from .form_panel import FormPanel
 from .icons import icon
 from .job_list import JobList
 from .map_previews import MapPreviews
 from .message_bar import MessageBar
+from .model_book import ModelBook
 from .notices import Action, Notice, Severity, Topic
 from .plan_check import PlanCheck
 from .plates import expects_several, plates
 from .presenter import Presenter
 from .result_view import ResultView
 from .run_bar import RunBar
+from .saved_pictures import SavedPictures
 from .session import Session
 from .settings import Memory
 from .status import BackendStatus
@@ -39,7 +39,6 @@ from .status import BackendStatus
 _NARROW_PX = 1000  # below this width the jobs go under the picture
 _FORM_PX = 400
 _SAVE_AFTER_MS = 1000
-_SAVED_AS = ("PNG (*.png)", "OpenEXR (*.exr)")
 
 
 class Window(QMainWindow):
@@ -51,6 +50,8 @@ class Window(QMainWindow):
         self._memory = memory
         self._closing = False
         self.presenter = Presenter(session, self)
+        self.book = ModelBook(session, self)
+        self.downloads = Downloads(session, self)
         self.previews = MapPreviews(self.presenter, self)
         self.plan = PlanCheck(self.presenter, self)
         self.messages = MessageBar()
@@ -61,6 +62,16 @@ class Window(QMainWindow):
         self.backend = BackendStatus()
         self.diagnoses = Diagnoses(session.home, self._own_prompts, self)
         self.diagnoses.said.connect(self._say)
+        self.saved = SavedPictures(
+            session,
+            self.presenter,
+            self.book,
+            memory,
+            form=lambda: self.form_panel.form,
+            fill=self._fill,
+            parent=self,
+        )
+        self._before: Form | None = None  # what was filled in before something else filled it in
         self.question: ClosingQuestion | None = None
         """What is asked before closing while a picture is being made."""
         self._save_soon = QTimer(self, singleShot=True, interval=_SAVE_AFTER_MS)
@@ -109,35 +120,22 @@ class Window(QMainWindow):
         self.statusBar().addPermanentWidget(self.backend)
 
     def _make_menus(self) -> None:
-        take = QAction(icon("settings"), "Settings from a Saved Picture…", self)
-        take.setShortcut(QKeySequence(QKeySequence.StandardKey.Open))
-        take.triggered.connect(self._ask_settings_picture)
-        leave = QAction("Quit", self)
-        leave.setShortcut(QKeySequence("Ctrl+Q"))
-        leave.triggered.connect(self.close)
-        file = self.menuBar().addMenu("&File")
-        file.addActions([take, self.result.save])
-        file.addSeparator()
-        file.addAction(leave)
-        job = self.menuBar().addMenu("&Job")
-        passes = QAction(icon("render"), "Use Passes of the Last Blender Render", self)
-        passes.triggered.connect(self.presenter.find_render)
-        maps = QAction(icon("maps"), "Show Control Maps", self)
-        maps.triggered.connect(lambda: self.previews.look(self.form_panel.form))
-        seed = QAction(icon("dice"), "New Seed", self)
-        seed.setShortcut(QKeySequence("Ctrl+R"))
-        seed.triggered.connect(self.form_panel.roll_seed)
-        job.addActions([self.run_bar.generate, self.run_bar.cancel])
-        job.addSeparator()
-        memory = QAction(icon("info"), "Check Memory", self)
-        memory.triggered.connect(lambda: self.plan.ask(self.form_panel.form))
-        job.addActions([passes, maps, memory, seed])
-        view = self.menuBar().addMenu("&View")
-        view.addActions([self.result.fit, self.result.actual, self.result.copy, self.result.begin])
-        diagnose = QAction(icon("info"), "Copy Diagnostics", self)
-        diagnose.setToolTip("What a bug report needs, without prompts, tokens and names of folders")
-        diagnose.triggered.connect(self.diagnoses.begin)
-        self.menuBar().addMenu("&Help").addAction(diagnose)
+        def form() -> Form:
+            return self.form_panel.form
+
+        deeds = menus.Deeds(
+            take_settings=self.saved.ask_settings,
+            quit=self.close,
+            find_render=self.presenter.find_render,
+            show_maps=lambda: self.previews.look(form()),
+            new_seed=self.form_panel.roll_seed,
+            check_memory=lambda: self.plan.ask(form()),
+            refresh_models=self.book.refresh,
+            models_folders=self.show_folders,
+            catalogue=self.show_catalogue,
+            diagnose=self.diagnoses.begin,
+        )
+        menus.fill(self.menuBar(), self.result, self.run_bar, deeds)
 
     def _wire(self) -> None:
         presenter = self.presenter
@@ -157,6 +155,17 @@ class Window(QMainWindow):
         self.form_panel.start.wanted.connect(gallery.want)
         self.form_panel.controls.refused.connect(self._refuse)
         self.form_panel.start.refused.connect(self._refuse)
+        self.form_panel.extras.refused.connect(self._refuse)
+        self.form_panel.extras.wanted.connect(gallery.want)
+        gallery.came.connect(self.form_panel.extras.show_picture)
+        self.form_panel.picked.connect(self._take_advice)
+        self.form_panel.offer(self.book)
+        self.book.folders_asked.connect(self.show_folders)
+        self.book.catalogue_asked.connect(self.show_catalogue)
+        for teller in (self.downloads, self.saved):
+            teller.noticed.connect(self.messages.show_notice)
+        self.saved.settled.connect(self.messages.dismiss)
+        self.saved.said.connect(self._say)
         self.form_panel.machine.plan_asked.connect(lambda: self.plan.ask(self.form_panel.form))
         self.plan.told.connect(self.form_panel.machine.show_plan)
         self.form_panel.controls.passes_asked.connect(presenter.find_render)
@@ -170,8 +179,8 @@ class Window(QMainWindow):
         self.run_bar.cancel_asked.connect(presenter.cancel)
         self.messages.acted.connect(self._act)
         self.result.chosen.connect(presenter.choose_plate)
-        self.result.save.triggered.connect(self._ask_save)
-        self.result.copy.triggered.connect(self._copy)
+        self.result.save.triggered.connect(self.saved.ask_save)
+        self.result.copy.triggered.connect(self.saved.copy)
         self.result.begin.triggered.connect(self._start_from_this)
         self.jobs.looked_at.connect(presenter.look_at)
         self.jobs.restored.connect(self._restore)
@@ -215,6 +224,8 @@ class Window(QMainWindow):
                 self.presenter.retry(notice, allow_download=True)
             case Action.ROUND_SIZE | Action.FIT_SIZE:
                 self.form_panel.mend_size()
+            case Action.UNDO:
+                self._undo()
             case None:
                 pass
 
@@ -230,63 +241,37 @@ class Window(QMainWindow):
         count = len(self.form_panel.form.controls)
         self.statusBar().showMessage(f"{count} controls from the last render; nothing was sent again", 6000)
 
-    def _ask_settings_picture(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Saved Picture", self._memory.folder(), "PNG (*.png)")
-        if name:
-            self.take_settings(Path(name))
+    def show_folders(self) -> FoldersDialog:
+        """Let the user say where models are."""
+        dialog = FoldersDialog(self._session.home, self.book, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+        return dialog
 
-    def take_settings(self, path: Path) -> None:
-        """Fill the form with the request that a saved picture carries."""
-        try:
-            request = pictures.request_in(path)
-        except UnderpaintError as error:
-            self._refuse(error)
-            return
-        if request is None:
-            text = f"{path.name} carries no settings. Pictures saved here do."
-            self.messages.show_notice(Notice(topic=Topic.FILE, text=text, severity=Severity.INFO))
-            return
-        self.form_panel.fill(forms.restored(self.form_panel.form, request, origin=path.name))
+    def show_catalogue(self) -> CatalogueDialog:
+        """Offer models to download."""
+        dialog = CatalogueDialog(self._session, self.book, self.downloads, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+        return dialog
 
-    def _ask_save(self) -> None:
-        picture = self.presenter.picture()
-        if picture is None:
-            return
-        in_bytes = picture[0].dtype == np.uint8
-        kinds = _SAVED_AS if in_bytes else _SAVED_AS[::-1]
-        name = Path(self._file_name(picture[2])).with_suffix(".png" if in_bytes else ".exr")
-        start = str(Path(self._memory.folder()) / name)
-        name, _ = QFileDialog.getSaveFileName(self, "Save Picture", start, ";;".join(kinds))
-        if name:
-            self.save(Path(name))
+    def _fill(self, form: Form) -> None:
+        """Fill in what the user did not; the notice that tells of it has a way back."""
+        self._before = self.form_panel.form
+        self.form_panel.fill(form)
 
-    def save(self, path: Path) -> None:
-        """Save what is looked at: as PNG, a picture with its request, or as OpenEXR where the name ends in .exr."""
-        picture = self.presenter.picture()
-        if picture is None:
-            return
-        path = path if path.suffix.lower() in (".png", ".exr") else path.with_name(f"{path.name}.png")
-        try:
-            pictures.save(path, picture[0], picture[1])
-        except UnderpaintError as error:
-            self._refuse(error)
-            return
-        self._memory.save_folder(path.parent)
-        self.messages.dismiss(Topic.FILE)
-        self.statusBar().showMessage(f"Saved as {path.name}", 4000)
+    def _undo(self) -> None:
+        if self._before is not None:
+            form, self._before = self._before, None
+            self.form_panel.fill(form)
 
-    def _file_name(self, job: Job) -> str:
-        """What to call what is looked at."""
-        plate = self.presenter.plate()
-        if plate is None:
-            return words.file_name(job)
-        return words.file_name(job, f"{plate.label} map" if plate.picture is None else "", plate.picture)
-
-    def _copy(self) -> None:
-        picture = self.presenter.picture()
-        if picture is not None:
-            QGuiApplication.clipboard().setImage(pictures.to_qimage(pictures.displayed(picture[0])))
-            self.statusBar().showMessage("Copied to the clipboard", 4000)
+    def _take_advice(self, entry: ModelEntry) -> None:
+        found = advised(self.form_panel.form, entry)
+        if found is not None:
+            self._fill(found[0])
+            text = found[1]
+            notice = Notice(topic=Topic.FORM, text=text, severity=Severity.INFO, action=Action.UNDO)
+            self.messages.show_notice(notice)
 
     def _say(self, words: str) -> None:
         self.statusBar().showMessage(words, 8000)
@@ -351,10 +336,8 @@ class Window(QMainWindow):
         if picture is None or picture[0].dtype != np.uint8:
             self.result.canvas.set_drag_file("", None)
         else:
-            pixels, request, made_by = picture
-            self.result.canvas.set_drag_file(
-                self._file_name(made_by), lambda: bytes(pictures.png_bytes(pixels, request).data())
-            )
+            pixels, texts, made_by = picture
+            self.result.canvas.set_drag_file(self.saved.file_name(made_by), lambda: pictures.png_bytes(pixels, texts))
         self.jobs.select(presenter.looked_at)
 
     # ---- events
@@ -365,6 +348,10 @@ class Window(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         event.acceptProposedAction()
+        for url in event.mimeData().urls():
+            path = Path(url.toLocalFile())
+            if url.isLocalFile() and path.suffix.lower() == ".png" and self.saved.take_if_any(path):
+                return
         try:
             dropped = drops.from_mime(event.mimeData())
         except UnderpaintError as error:

@@ -150,6 +150,8 @@ def queued(worker: WorkerChanged | None) -> str:
 def phase(progress: Progress) -> str:
     """What the worker is doing: "Painting picture 2 of 4, step 7 of 20"."""
     words = _PHASES[progress.phase]
+    if progress.phase is Phase.FETCH and progress.note:
+        return progress.note
     if progress.pictures > 1 and progress.phase is Phase.STEP:
         words += f" picture {progress.picture} of {progress.pictures}"
     if progress.phase is Phase.STEP and progress.steps:

@@ -9,12 +9,14 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 from pytestqt.qtbot import QtBot
 from underpaint.protocol.client import Connection, Home, wait
 from underpaint.protocol.geometry import Extent
-from underpaint.protocol.request import ControlKind, GenerateRequest
+from underpaint.protocol.request import ControlKind, Embedding, GenerateRequest, SecondPass
+from underpaint.qt_panel.extras_form import Extras, ImagePromptForm, LoraForm
 from underpaint.qt_panel.form import ControlForm, Form, Picture, StartForm
 from underpaint.qt_panel.link import LinkState
 from underpaint.qt_panel.window import Window
 
 WAIT_MS = 20_000
+CHOOSE = "Choose the file or folder of the Checkpoint, or refresh the list"
 
 
 def spoken(widget: QWidget) -> str:
@@ -28,7 +30,16 @@ def test_the_tab_key_reaches_every_field_once_and_each_has_a_name_and_a_tooltip(
     window = open_window(fake_service.home)
     picture = Picture(name="p", pixels=np.zeros((8, 8, 3), np.uint8), rgba=np.zeros((8, 8, 4), np.uint8))
     controls = (ControlForm(), ControlForm(kind=ControlKind.CANNY))
-    window.form_panel.fill(Form(controls=controls, start=StartForm(image=picture)))
+    extras = Extras(
+        loras=(LoraForm(),),
+        image_prompts=(ImagePromptForm(),),
+        use_second_pass=True,
+        second_pass=SecondPass(tile_px=512, tile_controlnet="a"),
+        embeddings=(Embedding(embedding="b"),),
+    )
+    window.form_panel.fill(Form(controls=controls, start=StartForm(image=picture), extras=extras))
+    for fold in window.form_panel.extras.folds:
+        fold.open()
     window.form_panel.controls.rows[1].weight.fold.open()
     window.form_panel.machine.fold.open()
     qtbot.wait(1)  # rows are shown when they are laid out
@@ -39,11 +50,17 @@ def test_the_tab_key_reaches_every_field_once_and_each_has_a_name_and_a_tooltip(
         qtbot.keyClick(focused, Qt.Key.Key_Tab)
     names = [spoken(widget) for widget in visited]
     assert all(names), [widget for widget in visited if not spoken(widget)]
-    assert names[:4] == ["Prompt", "Negative prompt", "Checkpoint", "Choose the folder of the Checkpoint"]
+    assert names[:4] == ["Prompt", "Negative prompt", "Checkpoint", CHOOSE]
     for name in ("Depth control image", "Conditioning scale", "Steps", "Seed", "Generate", "Picture", "Jobs"):
         assert name in names
     # of a box with choices the name is what is chosen
-    eye = ("Add", "Depth control image", "Guess mode", "Canny control image", "Weight curve", "Fade out curve")
+    eye = ("LoRAs", "LoRA enabled", "LoRA", "Remove this LoRA", "Weight slider", "Weight", "Weight for text")
+    eye += ("Add a LoRA", "Image prompts", "Picture of the image prompt", "Image prompt enabled", "IP-Adapter")
+    eye += ("Image encoder", "Image prompt scale", "Image prompt start", "Add an image prompt", "Second pass")
+    eye += ("Two passes", "Factor", "Second pass strength", "Second pass steps", "Tile size", "Tile overlap")
+    eye += ("Tile ControlNet scale", "a", "More", "VAE", "Clip skip", "Off", "Safety checker")
+    eye += ("Plain prompt", "b", "Token", "Embedding")
+    eye += ("Add", "Depth control image", "Guess mode", "Canny control image", "Weight curve", "Fade out curve")
     eye += ("Start picture", "Mask of the start picture", "Denoising strength", "Transparent parts are painted anew")
     eye += ("Grow the mask", "Blur the mask", "Width", "UniPC", "Default", "Seed", "Pictures", "Check Memory")
     eye += ("Advanced", "Pictures at once", "Auto", "Memory budget", "Generate")

@@ -49,9 +49,8 @@ def test_a_picture_from_prompt_to_file(
 
     assert len({fraction for fraction in fractions if fraction > 0}) >= 3, "progress was shown as it came"
     assert any(previews), "a preview was shown"
-    pixels, request, job = window.presenter.picture()
+    pixels, _, job = window.presenter.picture()
     assert pixels.shape == (64, 64, 3)
-    assert request == job.request
     assert job.client == "panel"
     assert isinstance(job.request.controls[0].source, ReadyMap)
     sent = fake_service.download(job.request.controls[0].source.image)
@@ -60,13 +59,13 @@ def test_a_picture_from_prompt_to_file(
     assert [button.text() for button in window.result._buttons] == ["Picture", "Depth"]
 
     saved = tmp_path / "picture.png"
-    window.save(saved)
+    window.saved.save(saved)
     assert np.array_equal(pictures.read(saved).pixels, pixels)
-    assert pictures.request_in(saved) == job.request
+    assert pictures.record_in(saved).request == job.request
     window.result.copy.trigger()
     assert np.array_equal(pictures.to_array(QGuiApplication.clipboard().image()), pixels)
     dragged = window.result.canvas.drag_data()
-    assert pictures.request_in(Path(dragged.urls()[0].toLocalFile())) == job.request
+    assert pictures.record_in(Path(dragged.urls()[0].toLocalFile())).request == job.request
     window.grab().save(str(artefact("panel_fake_worker.png")))
 
 

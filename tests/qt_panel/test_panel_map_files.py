@@ -20,7 +20,7 @@ def test_the_name_says_which_format(tmp_path: Path) -> None:
 
 def test_a_png_has_the_map_s_own_bytes(tmp_path: Path) -> None:
     levels = np.random.default_rng(1).integers(0, 256, (9, 13, 3), np.uint8)
-    pictures.save(tmp_path / "map.png", levels, None)
+    pictures.save(tmp_path / "map.png", levels, {})
     assert np.array_equal(pictures.to_array(QImage(str(tmp_path / "map.png"))), levels)
 
 

@@ -86,7 +86,7 @@ def test_all_maps_follow_and_a_picture_that_is_looked_at_ends_it(qtbot: QtBot, w
     window.form_panel.controls.rows[1].options.field("swap_red_blue").setChecked(True)
     swapped = until_maps(qtbot, window, other_than=job.id)
     assert (swapped == normal[:, :, ::-1]).all()  # and the same map stays in view
-    window.save(tmp_path / "normal.png")
+    window.saved.save(tmp_path / "normal.png")
     assert (pictures.read(tmp_path / "normal.png").pixels == swapped).all()
     before = window.presenter.looked_at
     window.presenter.look_at("another")
@@ -130,8 +130,8 @@ def test_an_inpaint_map_is_shown_and_saved_with_its_numbers(qtbot: QtBot, window
     found = until_maps(qtbot, window)
     assert found.dtype == np.float32
     assert (found[20:44, 20:44] == -1).all()
-    window.save(tmp_path / "hole.exr")
+    window.saved.save(tmp_path / "hole.exr")
     assert (tmp_path / "hole.exr").stat().st_size > 1000
-    window.save(tmp_path / "hole.png")
+    window.saved.save(tmp_path / "hole.png")
     assert not (tmp_path / "hole.png").exists()
     assert any(".exr" in notice.text for notice in window.messages.notices)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QSettings
 from PySide6.QtGui import QImage
+from underpaint.protocol import record, wire
 from underpaint.protocol.arrays import ArrayRef, DType
-from underpaint.protocol.errors import InvalidRequest
 from underpaint.protocol.geometry import Extent
-from underpaint.protocol.request import ControlKind, GenerateRequest, Scheduler
+from underpaint.protocol.request import ControlKind, GenerateRequest, Request, Scheduler
 from underpaint.protocol.sources import PosePass
 from underpaint.qt_panel import pictures
 from underpaint.qt_panel.form import ControlForm, Form, PictureUse, Reused
@@ -28,23 +28,39 @@ def test_pixels_survive_qt() -> None:
 
 def test_a_saved_picture_carries_its_request(tmp_path: Path) -> None:
     path = tmp_path / "ünder paint.png"
-    pictures.save(path, NOISE, REQUEST)
+    pictures.save(path, NOISE, record.texts(REQUEST, None, job_id="a" * 32))
     assert np.array_equal(pictures.read(path).pixels, NOISE)
-    assert pictures.request_in(path) == REQUEST
+    assert pictures.record_in(path).request == REQUEST
+    assert pictures.record_in(path).job_id == "a" * 32
     image_module = pytest.importorskip("PIL.Image")
     with image_module.open(path) as image:
-        assert "GenerateRequest" in image.text[pictures.REQUEST_KEY], "other programs can read it"
+        assert image.text["parameters"].startswith("Ein Leuchtturm"), "other programs can read it"
 
 
 def test_a_picture_without_or_with_a_strange_request(tmp_path: Path) -> None:
     path = tmp_path / "plain.png"
-    pictures.save(path, NOISE, None)
-    assert pictures.request_in(path) is None
+    pictures.save(path, NOISE, {})
+    assert pictures.record_in(path) is None
     image = pictures.to_qimage(NOISE)
-    image.setText(pictures.REQUEST_KEY, '{"type": "VideoRequest"}')
+    image.save(str(tmp_path / "plain.bmp"))
+    assert pictures.record_in(tmp_path / "plain.bmp") is None
+    image.setText("underpaint_request", '{"type": "VideoRequest"}')
     image.save(str(path))
-    with pytest.raises(InvalidRequest):
-        pictures.request_in(path)
+    with pytest.raises(pictures.PictureUnreadable, match="VideoRequest"):
+        pictures.record_in(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(pictures.PictureUnreadable, match="cut off"):
+        pictures.record_in(path)
+    with pytest.raises(pictures.PictureUnreadable, match="no such file"):
+        pictures.record_in(tmp_path / "gone.png")
+
+
+def test_a_picture_saved_before_there_were_records_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.png"
+    image = pictures.to_qimage(NOISE)
+    image.setText("underpaint_request", wire.dumps(REQUEST, Request))
+    image.save(str(path))
+    assert pictures.record_in(path).request == REQUEST
 
 
 def test_transparency_lies_on_black(tmp_path: Path) -> None:
@@ -74,12 +90,12 @@ def test_what_is_no_picture_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_that_is_not_there_is_named_on_saving(tmp_path: Path) -> None:
     with pytest.raises(pictures.PictureNotSaved, match="nowhere"):
-        pictures.save(tmp_path / "nowhere" / "a.png", NOISE, None)
+        pictures.save(tmp_path / "nowhere" / "a.png", NOISE, {})
 
 
 def test_the_form_is_remembered(tmp_path: Path) -> None:
     file = tmp_path / "control.png"
-    pictures.save(file, NOISE, None)
+    pictures.save(file, NOISE, {})
     shown = ArrayRef(sha256="d" * 64, shape=(8, 8, 3), dtype=DType.UINT8)
     reused = Reused(source=PosePass(people=()), size=Extent(width=8, height=8), shown=shown, origin="Blender render")
     form = Form(

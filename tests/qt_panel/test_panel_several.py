@@ -7,6 +7,7 @@ import numpy as np
 from panel_driver import SIZE, WAIT_MS, OpenWindow, depth_map, generate, until_connected, until_state
 from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
+from underpaint.protocol import record
 from underpaint.protocol.client import Connection, wait
 from underpaint.protocol.events import WorkerState
 from underpaint.protocol.jobs import JobState
@@ -40,12 +41,14 @@ def test_every_picture_of_a_job_is_shown_with_its_seed(
     window.result._buttons[2].click()
     qtbot.waitUntil(lambda: window.presenter.picture() is not None, timeout=WAIT_MS)
     assert "seed 9" in window.result._words.full_text
-    pixels, request, _ = window.presenter.picture()
+    pixels, _, _ = window.presenter.picture()
     assert np.array_equal(pixels, fake_service.download(job.result.images[2]))
-    assert (request.seed, request.variants) == (9, ()), "what makes this one again"
-    window.save(tmp_path / "third.png")
-    assert pictures.request_in(tmp_path / "third.png").seed == 9
-    assert window._file_name(job) == "four-steps-6-pause-0-1-9.png"
+    window.saved.save(tmp_path / "third.png")
+    found = pictures.record_in(tmp_path / "third.png")
+    assert (found.request, found.picture, found.job_id) == (job.request, 2, job.id)
+    again = record.replay(found).request
+    assert (again.seed, again.variants) == (9, ()), "what makes this one again"
+    assert window.saved.file_name(job) == "four-steps-6-pause-0-1-9.png"
     window.form_panel.fill(Form())
     window._restore(job.id)
     assert (window.form_panel.form.pictures, window.form_panel.form.seed) == (4, 7)
