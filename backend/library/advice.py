@@ -20,6 +20,7 @@ _CHECKPOINT = frozenset({ModelKind.CHECKPOINT})
 _LORA = frozenset({ModelKind.LORA})
 _BOTH = _CHECKPOINT | _LORA
 _STEPS = re.compile(r"(?<!\d)(\d{1,2}) ?step")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z]{2})")
 _TITLES = ("modelspec.title", "ss_output_name")  # metadata in which trainers keep the name that a file once had
 
 Make = Callable[[int | None], Advice]  # from the number of steps in the name

@@ -175,10 +175,10 @@ def _split(spans: list[Span]) -> tuple[tuple[Span, ...], ...]:
 
 def _undone(text: str) -> list[str]:
     notes: list[str] = []
-    for pattern, what in ((_SCHEDULED, "Prompt editing"), (_ALTERNATING, "Alternating words")):
+    for pattern, what in ((_SCHEDULED, "Prompt editing is"), (_ALTERNATING, "Alternating words are")):
         found = pattern.search(text)
         if found:
-            notes.append(f'{what} is not supported: "{found[0][:_SHOWN]}" was read as text in square brackets.')
+            notes.append(f'{what} not supported: "{found[0][:_SHOWN]}" was read as text in square brackets.')
     if _AND.search(text):
         notes.append("Combining prompts with AND is not supported: it was read as a word.")
     return notes
