@@ -49,7 +49,6 @@ _SPREADS = {
     "karras": Sigmas.KARRAS,
     "exponential": Sigmas.EXPONENTIAL,
     "beta": Sigmas.BETA,
-    "sgmuniform": Sigmas.TRAILING,
     "sgmuniform": Sigmas.TRAILING,  # before what it ends in
     "uniform": Sigmas.DEFAULT,
     "normal": Sigmas.DEFAULT,

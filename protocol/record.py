@@ -216,10 +216,10 @@ def changed(found: Record, now: Iterable[UsedModel]) -> tuple[str, ...]:
 
     `now` is what a plan, or a result, of the same request tells of them.
     """
-    digests = {(model.kind, model.reference): model.sha256 for model in now}
+    digests = {_key(model): model.sha256 for model in now}
     sentences: list[str] = []
     for model in found.models:
-        digest = digests.get((model.kind, model.reference), "")
+        digest = digests.get(_key(model), "")
         if digest and model.sha256 and not _same_hash(digest, model.sha256):
             sentences.append(
                 f"The {_KIND_WORDS[model.kind]} {model.title} has changed since this picture was made (SHA-256 "
@@ -318,6 +318,11 @@ def _same(model: UsedModel, here: Iterable[ModelEntry]) -> str:
         if not known_other and names & {infotext.stem(entry.reference).casefold(), entry.title.casefold()}:
             return entry.reference
     return ""
+
+
+def _key(model: UsedModel) -> tuple[ModelKind, str]:
+    """What tells a model from a record's others; the embedded ones have no references."""
+    return model.kind, model.reference or model.title
 
 
 def _same_hash(one: str, other: str) -> bool:

@@ -325,6 +325,8 @@ def test_a_file_that_has_changed_is_told():
     now = (dataclasses.replace(MODELS[0], sha256="9" * 64), *MODELS[2:])
     (sentence,) = record.changed(found, now)
     assert "checkpoint dreamy_v3 has changed" in sentence
+    embedded = tuple(dataclasses.replace(MODELS[0], reference="", title=name, sha256=name * 64) for name in "ab")
+    assert record.changed(dataclasses.replace(found, models=embedded), embedded) == ()
 
 
 def test_what_is_shown_and_no_longer_kept_is_told_and_the_rest_stays():
