@@ -20,7 +20,8 @@ def find_file(reference: str, kind: ModelKind, models: Path) -> Path:
     Raises ModelMissing, with names that are like it, ModelPickled, or ModelBroken for a folder that doesn't tell
     which of its files is meant.
     """
-    found = folders.find(reference, kind, models) or _cached(reference)
+    inside = f"{kind}s/{reference}"  # of our own folder, whose places other programs' users know from theirs
+    found = folders.find(reference, kind, models) or folders.find(inside, kind, models) or _cached(reference)
     if found is None:
         raise ModelMissing(model=reference, reason=_missing(reference, kind, models))
     if found.is_dir():
