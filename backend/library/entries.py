@@ -11,6 +11,7 @@ from typing import Any
 from ...protocol.errors import ModelBroken, ModelPickled
 from ...protocol.models import FamilyId, Layout, ModelEntry, ModelKind, Origin
 from . import diffusers_folders, notes, thumbnails
+from .advice import advice_for
 from .control_names import control_kinds
 from .headers import metadata, read_header
 from .recognised import TITLES, Recognised, unknown
@@ -79,6 +80,8 @@ def record(
     )
     if what.kind is ModelKind.CONTROLNET and not what.control_kinds:
         entry = replace(entry, control_kinds=control_kinds(f"{found.path.parent.name}/{entry.title}", entry.title))
+    advice = advice_for(title=entry.title, kind=what.kind, family=what.family, metadata=told, traits=what.traits)
+    entry = replace(entry, advice=advice)
     return Record(entry=entry, path=found.path, stamp=found.stamp if settled else NEVER, picture=picture)
 
 

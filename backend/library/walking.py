@@ -66,7 +66,6 @@ class Walk:
         except OSError as error:
             self.problems.append(f"{folder} can't be looked into ({error.strerror})")
             return
-        left[0] -= len(entries)
         names = {entry.name for entry in entries}
         own_weights, is_pipeline = is_model_folder(names), "model_index.json" in names
         if own_weights:
@@ -74,6 +73,7 @@ class Walk:
         for entry in entries:
             if left[0] <= 0:
                 return
+            left[0] -= 1
             if entry.name.startswith(".") or (depth == 0 and entry.name in self.skip):
                 continue
             if entry.name.lower().endswith(SUFFIXES):
