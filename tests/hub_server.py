@@ -6,6 +6,7 @@ Large files are redirected to a second server, as the hub's are to its CDN. Ever
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -115,13 +116,20 @@ def hub_server() -> Iterator[HubServer]:
         hub.close()
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that are killed are what this is for."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def _serve(hub: HubServer, name: str) -> ThreadingHTTPServer:
     class Handler(_Handler):
         def __init__(self, *args: object) -> None:
             self.hub, self.name = hub, name
             super().__init__(*args)  # type: ignore[arg-type]
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Quiet(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     return server

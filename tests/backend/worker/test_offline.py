@@ -12,11 +12,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import single_files
+from hub_server import hub_server
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.pipe import Failed, Run, Succeeded, read_frame, write_frame
 from underpaint.protocol.errors import ControlNetNotChosen, DetectorMissing, DownloadFailed, ModelMissing
 from underpaint.protocol.geometry import Extent
-from underpaint.protocol.request import Control, ControlKind, ControlMapsRequest, GenerateRequest, Request
+from underpaint.protocol.request import (
+    Control,
+    ControlKind,
+    ControlMapsRequest,
+    Embedding,
+    GenerateRequest,
+    ImagePrompt,
+    Lora,
+    PlanRequest,
+    Request,
+    SecondPass,
+)
 from underpaint.protocol.sources import Detector, Photo
 from worker_scene import depth_pass
 
@@ -24,7 +36,9 @@ Asked = Callable[..., GenerateRequest]
 WATCHED = Path(__file__).with_name("watched_worker.py")
 
 
-def ends(requests: list[Request], *, blobs: Path, models: Path, tmp_path: Path) -> tuple[list[str], list[str]]:
+def ends(
+    requests: list[Request], *, blobs: Path, models: Path, tmp_path: Path, **online: str
+) -> tuple[list[str], list[str]]:
     """How each request ended in one worker, and whom it tried to reach."""
     report = tmp_path / "reached.txt"
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "DIFFUSERS_OFFLINE")  # which would hold it back by itself
@@ -37,7 +51,7 @@ def ends(requests: list[Request], *, blobs: Path, models: Path, tmp_path: Path) 
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**environment, "HF_HOME": str(tmp_path / "hub")},
+            env={**environment, "HF_HOME": str(tmp_path / "hub"), **online},
         )
     with worker:
         for request in requests:
@@ -73,6 +87,48 @@ def test_without_the_users_word_nobody_is_reached(models: Path, blobs: BlobStore
     assert ended[3] in (DetectorMissing.code, ControlNetNotChosen.code)
     assert ended[4] == DetectorMissing.code
     assert reached == []
+
+
+def test_whatever_is_named_the_hub_is_not_asked(models: Path, blobs: BlobStore, asked: Asked, tmp_path: Path) -> None:
+    """Though it has everything: every kind of model and of request, plans that will download among them."""
+    image = blobs.write_array(np.zeros((64, 64, 3), np.uint8))
+    net = replace(asked().controls[0], controlnet="somebody/net")
+    prompted = ImagePrompt(adapter="somebody/ip-adapter/ip-adapter_sd15.safetensors", image=image)
+    several = tuple(
+        replace(asked().controls[0], source=Photo(image=image, detector=one)) for one in (Detector.MIDAS, Detector.ZOE)
+    )
+    named: list[dict[str, object]] = [
+        {"checkpoint": "somebody/checkpoint"},
+        {"checkpoint": "somebody/net/diffusion_pytorch_model.safetensors"},
+        {"controls": (net,)},
+        {"controls": several},
+        {"vae": "somebody/vae"},
+        {"loras": (Lora(lora="somebody/lora"),)},
+        {"loras": (Lora(lora="somebody/lora/lora.safetensors"),)},
+        {"prompt": "a room <lora:somebody/lora:1>"},
+        {"embeddings": (Embedding(embedding="somebody/embedding", token="<it>"),)},
+        {"image_prompts": (prompted,)},
+        {"image_prompts": (replace(prompted, image_encoder="somebody/encoder"),)},
+        {"safety_checker": "somebody/checker"},
+        {"second_pass": SecondPass(factor=2.0, tile_controlnet="somebody/net")},
+    ]
+    size = Extent(width=64, height=64)
+    with hub_server() as hub:
+        for name in ("checkpoint", "net", "vae", "lora", "embedding", "ip-adapter", "encoder", "checker"):
+            hub.add(f"somebody/{name}", {"config.json": b"{}", "diffusion_pytorch_model.safetensors": b"x" * 100})
+        for tiny in ("taesd", "taesdxl"):
+            hub.add(f"madebyollin/{tiny}", {"config.json": b"{}", "diffusion_pytorch_model.safetensors": b"x" * 100})
+        requests: list[Request] = [asked(controls=(), steps=1), asked(checkpoint="sdxl", controls=(), steps=1)]
+        for options in named:
+            plain = asked(**{"controls": (), "steps": 1, **options})
+            requests += [plain, PlanRequest(picture=plain), PlanRequest(picture=replace(plain, allow_download=True))]
+        requests += [ControlMapsRequest(controls=controls, size=size) for controls in ((net,), several)]
+        online = hub.environment(tmp_path / "hub")
+        ended, reached = ends(requests, blobs=blobs.folder, models=models, tmp_path=tmp_path, **online)
+        assert hub.asked == []
+    assert reached == []
+    assert ended[:2] == ["succeeded", "succeeded"]
+    assert "succeeded" not in ended[2 : 2 + 3 * len(named) : 3]  # the pictures; plans don't miss a detector
 
 
 def test_with_the_users_word_the_hub_is_asked(
