@@ -14,7 +14,7 @@ from .models.embeddings import EmbeddingChoice
 from .models.inspection import CheckpointInfo, inspect_checkpoint
 from .models.other_vae import with_vae
 from .pipelines import limits
-from .prompt_extras import PromptExtras, prompt_extras
+from .prompt_extras import listed_loras, prompt_extras
 from .sampling.solvers import Solver, make_solver
 from .sampling.weights import step_weights
 
@@ -59,6 +59,8 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
         request.checkpoint, models=models, allow_download=request.allow_download, announce=announce
     )
     checkpoint = inspect_checkpoint(folder, request.checkpoint, with_vae=not request.vae)
+    if checkpoint.family.stock is not None:
+        limits.check(request, checkpoint)
     if request.vae:
         checkpoint = with_vae(
             checkpoint, request.vae, models=models, allow_download=request.allow_download, announce=announce
@@ -71,7 +73,6 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
         )
     solver = None
     if checkpoint.family.stock is not None:
-        limits.check(request, checkpoint)
         evaluations = limits.evaluations(request)
     else:
         solver = make_solver(
@@ -90,9 +91,11 @@ def inspect(request: GenerateRequest, *, models: Path, announce: Callable[[str],
     if checkpoint.family.stock is not None:
         used = [(index, net) for index, net in enumerate(nets) if any(weights[index])]
         limits.check_nets(request, checkpoint, used)
-    extras, further = PromptExtras(), Further()
-    if checkpoint.family.stock is None:
-        downloads.bring(request, models=models, announce=announce)
+    further = Further()
+    downloads.bring(request, models=models, announce=announce)
+    if checkpoint.family.stock is not None:
+        extras = listed_loras(request, checkpoint, models=models)
+    else:
         extras = prompt_extras(request, checkpoint, models=models)
         further = inspect_further(request, checkpoint, evaluations, models=models, announce=announce)
     return Inspected(

@@ -39,6 +39,13 @@ def prompt_extras(request: GenerateRequest, checkpoint: CheckpointInfo, *, model
     )
 
 
+def listed_loras(request: GenerateRequest, checkpoint: CheckpointInfo, *, models: Path) -> PromptExtras:
+    """The LoRAs of the request's list, for a family whose prompts are words alone. Raises as `adapters.choose`."""
+    listed = tuple((entry.lora, entry.weight, entry.text_weight) for entry in request.loras)
+    loras = adapters.choose(listed, checkpoint, models=models)
+    return PromptExtras(loras=loras, notes=tuple(lora.note for lora in loras if lora.note))
+
+
 def _tags(request: GenerateRequest) -> tuple[tuple[LoraTag, ...], tuple[str, ...]]:
     """The LoRAs of the prompts, which share one model, and notes on what is written there and isn't done."""
     notes: dict[str, None] = {}

@@ -25,8 +25,6 @@ from .lora_layers import Layer
 from .lora_layouts import check_layout, read_layers
 from .named import find_file
 
-_DENOISER = "unet"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LoraChoice:
@@ -47,7 +45,7 @@ class LoraChoice:
 
     def weight_of(self, component: str) -> float:
         """How much it counts in a component."""
-        return self.weight if component == _DENOISER else self.text_weight
+        return self.text_weight if component.startswith("text_encoder") else self.weight
 
     @property
     def note(self) -> str:
@@ -174,7 +172,12 @@ def _choice(file: Path, reference: str, weight: float, text_weight: float, check
     misfits = [layer for name, layers in found.items() for layer in layers if not layer.fits(known[name][layer.module])]
     count = sum(map(len, found.values()))
     has_unet = _denoises(header)
-    if misfits or not count or (has_unet and not found.get(_DENOISER)):
+    if (
+        misfits
+        or not count
+        or (has_unet and not found.get(checkpoint.family.denoiser))
+        or _of_other(header, checkpoint)
+    ):
         raise _misfit(header, misfits, reference, checkpoint)
     status = file.stat()
     return LoraChoice(
@@ -186,6 +189,12 @@ def _choice(file: Path, reference: str, weight: float, text_weight: float, check
         layers={name: tuple(layers) for name, layers in found.items()},
         left_out=strange,
     )
+
+
+def _of_other(header: Header, checkpoint: CheckpointInfo) -> bool:
+    """Whether a transformer's LoRA is another family's: their blocks have the same names, and some the same widths."""
+    family = recognise(header).family
+    return checkpoint.family.stock is not None and family is not None and family is not checkpoint.family.id
 
 
 def _denoises(header: Header) -> bool:

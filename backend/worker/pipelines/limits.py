@@ -8,6 +8,7 @@ from ..families import Family, Nets, Stock, Way
 from ..models import stock_nets
 from ..models.choice import NetChoice
 from ..models.inspection import CheckpointInfo
+from ..sampling import prompt_syntax
 
 # Flow-matching models are trained for straight ways, which Euler follows. UniPC is what a request says that says
 # nothing, and so stands for whatever the family is painted with.
@@ -63,7 +64,7 @@ def check(request: GenerateRequest, checkpoint: CheckpointInfo) -> None:
         )
     for asked, what, instead in (
         (request.second_pass is not None, "a second pass", "paint at the full size at once"),
-        (bool(request.loras), "LoRAs", "remove them"),
+        (_names_loras(request), "LoRAs in the prompt", "put them into the list"),
         (bool(request.embeddings), "textual inversions", "remove them"),
         (bool(request.image_prompts), "image prompts", "remove them, or take the picture as the start picture"),
         (bool(request.vae), "a VAE other than the checkpoint's", "leave the VAE empty"),
@@ -74,6 +75,12 @@ def check(request: GenerateRequest, checkpoint: CheckpointInfo) -> None:
     ):
         if asked:
             raise InvalidRequest(reason=f"{family.title} doesn't do {what} here: {instead}")
+
+
+def _names_loras(request: GenerateRequest) -> bool:
+    """Whether a prompt holds such a tag as other programs read; plain prompts are words alone."""
+    texts = (text for each in request.pictures for text in (each.prompt, each.negative_prompt))
+    return not request.plain_prompt and any(prompt_syntax.parse(text).loras for text in texts)
 
 
 def check_nets(request: GenerateRequest, checkpoint: CheckpointInfo, used: Sequence[tuple[int, NetChoice]]) -> None:

@@ -115,7 +115,8 @@ class _Job:
             guided=self._guided,
             told_guidance=self._told,
         )
-        key = (*models.checkpoint.key, str(self._place.dtype), str(self._place.device))
+        fused = tuple((lora.stamp, lora.text_weight) for lora in models.loras)
+        key = (*models.checkpoint.key, *fused, str(self._place.dtype), str(self._place.device))
         found: list[dict[str, Any]] = []
         for picture in self._brief.request.pictures:
             self._stop_if_cancelled()

@@ -262,3 +262,20 @@ def _qwen_tokenizer() -> Any:
     )  # fmt: skip
     made.chat_template = QWEN_CHAT
     return made
+
+
+# ---------------------------------------------------------------------------------------------- LoRAs
+
+
+def build_lora(models: Path, family: FamilyId, file: Path, *, rank: int = 4) -> Path:
+    """A LoRA of the transformer's attention, by the family's own `save_lora_weights`."""
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(models / family)
+    generator = torch.Generator().manual_seed(11)
+    tensors: dict[str, Any] = {}
+    for name, layer in pipeline.transformer.named_modules():
+        if isinstance(layer, torch.nn.Linear) and name.rpartition(".")[2] in ("to_q", "to_k", "to_v"):
+            wide, narrow = layer.weight.shape
+            tensors[f"{name}.lora_A.weight"] = torch.randn(rank, narrow, generator=generator) / narrow**0.5
+            tensors[f"{name}.lora_B.weight"] = torch.randn(wide, rank, generator=generator) * 0.3
+    type(pipeline).save_lora_weights(file.parent, transformer_lora_layers=tensors, weight_name=file.name)
+    return file

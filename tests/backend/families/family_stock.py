@@ -21,7 +21,15 @@ NET_PREFIXES = {**PREFIXES, "sd3": "SD3"}
 
 
 def stock_picture(
-    models: Path, family: str, way: str, *, nets: tuple[str, ...] = (), seed: int = 7, several: str = "", **call: Any
+    models: Path,
+    family: str,
+    way: str,
+    *,
+    nets: tuple[str, ...] = (),
+    seed: int = 7,
+    several: str = "",
+    lora: tuple[Path, float] | None = None,
+    **call: Any,
 ) -> UInt8Array:
     """A picture by the pipeline `<prefix><way>Pipeline`, from the folders, with whatever else it is called with."""
     chosen = getattr(diffusers, f"{PREFIXES[family]}{way}Pipeline")
@@ -34,6 +42,9 @@ def stock_picture(
     takes = inspect.signature(chosen.__init__).parameters
     pipeline = chosen(**{name: part for name, part in parts.items() if name in takes})
     pipeline.set_progress_bar_config(disable=True)
+    if lora is not None:
+        pipeline.load_lora_weights(str(lora[0]), adapter_name="chosen")
+        pipeline.set_adapters("chosen", lora[1])
     torch.manual_seed(seed)  # some pipelines encode control images with noise from the global generator
     result = pipeline(generator=torch.Generator("cpu").manual_seed(seed), **call)
     return np.asarray(result.images[0])
