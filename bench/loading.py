@@ -5,8 +5,8 @@
 
 A case is what the file holds and what the modules compute in. "plain" is safetensors' own `load_file` and a copy of
 every tensor into that format: what any program has to do that keeps the model in memory. "ours" goes from the path to
-the UNet, the VAE and the text encoder with their weights; "diffusers" is its from_single_file of UNet and VAE with the same configs;
-where nothing is cast it leaves the file mapped, and its reading is still to come.
+the UNet, the VAE and the text encoder with their weights; "diffusers" is its from_single_file of UNet and VAE with the
+same configs: where nothing is cast it leaves the file mapped, and its reading is still to come.
 The contestants take turns in one process, with the file in the system's cache; medians, with the least and the most.
 The files (2 GB, 4 GB) are written to a temporary place and removed.
 """

@@ -68,12 +68,13 @@ def _vae(tensors: Tensors) -> Recognised | None:
 
 def _tiny_decoder(tensors: Tensors) -> Recognised | None:
     """TAESD's decoder or encoder in its author's own names, which are numbers."""
-    if not tensors.has("1.weight", "3.conv.0.weight") and not tensors.has("0.weight", "1.conv.0.weight"):
+    if tensors.has("1.weight", "3.conv.0.weight"):
+        return Recognised(kind=ModelKind.TINY_DECODER)
+    if not tensors.has("0.weight", "1.conv.0.weight"):
         return None
     return Recognised(
         kind=ModelKind.TINY_DECODER,
-        problem="It is one half of a tiny VAE in its author's layout. Use the folder in diffusers' layout, which has "
-        "the same name on the hub.",
+        problem="It is the encoder of a tiny VAE. Use the decoder, whose name says so: previews need that.",
     )
 
 

@@ -1,6 +1,7 @@
 """TAESD, the tiny decoder by Ollin Boer Bohan, where the user has it: previews that look like the picture.
 
-It is never downloaded: a folder of that name under `models`, or a snapshot in the hub's cache, is taken as it is.
+It is never downloaded: a folder of that name under `models`, a snapshot in the hub's cache, or "<name>_decoder" among
+the models, in its author's own layout (https://github.com/madebyollin/taesd), is taken as it is.
 """
 
 import functools
@@ -9,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ....protocol.errors import ModelBroken
+from ....protocol.models import ModelKind
+from ...library import folders
+from ...library.headers import read_header
 from ..families import Family
 from ..models.inspection import find_weights
-from ..models.weights import Weights
+from ..models.layouts import Piece
+from ..models.weights import Part, Weights, fill, make_stamp
 from ..third_party import diffusers, torch
 
 _WEIGHTS = "diffusion_pytorch_model"
@@ -20,7 +25,7 @@ _MARGIN = 8  # latents around a tile, which the decoder sees and which are cut o
 
 
 def find(family: Family, models: Path) -> Path | None:
-    """The folder of the family's TAESD on this computer."""
+    """The folder of the family's TAESD on this computer, or its decoder's file as ComfyUI and A1111 have it."""
     if not family.tiny_decoder:
         return None
     for folder in (models / family.tiny_decoder.rpartition("/")[2], models / family.tiny_decoder):
@@ -29,7 +34,10 @@ def find(family: Family, models: Path) -> Path | None:
     hub: Any = importlib.import_module("huggingface_hub")
     # A path, None for what was never asked for, or a mark for what the hub is known not to have.
     config = hub.try_to_load_from_cache(family.tiny_decoder, "config.json")
-    return Path(config).parent if isinstance(config, str) else None
+    if isinstance(config, str):
+        return Path(config).parent
+    file = folders.find(f"{family.tiny_decoder.rpartition('/')[2]}_decoder.safetensors", ModelKind.TINY_DECODER, models)
+    return file if file is not None and file.is_file() else None
 
 
 class TinyDecoder:
@@ -37,7 +45,7 @@ class TinyDecoder:
 
     def __init__(self, folder: Path, *, device: str, dtype: Any) -> None:
         """Load it, or take the one that was loaded last. Raises ModelBroken."""
-        weights = find_weights(folder, _WEIGHTS, folder.name)
+        weights = _decoder_file(folder) if folder.is_file() else find_weights(folder, _WEIGHTS, folder.name)
         self._decoder, self._scaling = _load(weights, device, dtype)
         self._dtype = dtype
 
@@ -68,9 +76,35 @@ def to_bytes(values: Any) -> Any:
     return values.mul(127.5).add(128).clamp(0, 255).to(torch().uint8)
 
 
+def _decoder_file(file: Path) -> Weights:
+    """A decoder by itself. Its layers are numbered from 1: the first one bounds the latents and has no weights."""
+    header = read_header(file, file.name)
+    recipe: dict[str, Piece] = {}
+    for key in header:
+        number, _, rest = key.partition(".")
+        if number.isdecimal():
+            recipe[f"layers.{int(number) - 1}.{rest}"] = Piece(key=key)
+    first = header.get("1.weight", {}).get("shape", [0, 0])
+    if len(first) != 4:
+        raise ModelBroken(model=file.name, reason="it is no decoder of a TAESD; fetch taesd_decoder.safetensors again")
+    part = Part(recipe=recipe, config={"latent_channels": first[1], "decoder_block_out_channels": (first[0],) * 4})
+    return Weights(folder=file.parent, stamp=make_stamp([file]), part=part)
+
+
+def _from_file(weights: Weights, part: Part, dtype: Any) -> Any:
+    accelerate: Any = importlib.import_module("accelerate")
+    with accelerate.init_empty_weights(include_buffers=False):
+        vae = diffusers().AutoencoderTiny.from_config(dict(part.config))
+    fill(vae.decoder, weights, part.recipe, dtype, weights.files[0].name)
+    return vae
+
+
 @functools.lru_cache(maxsize=1)
 def _load(weights: Weights, device: str, dtype: Any) -> tuple[Any, float]:
     """The decoder alone (5 MB in float32), and what latents are divided by. The stamp in `weights` tells new files."""
+    if weights.part is not None:
+        vae = _from_file(weights, weights.part, dtype)
+        return vae.decoder.eval().requires_grad_(False).to(device), float(vae.config.scaling_factor)
     try:
         vae = diffusers().AutoencoderTiny.from_pretrained(
             str(weights.folder), dtype=dtype, variant=weights.variant, use_safetensors=True, local_files_only=True

@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from underpaint.backend.worker.families import FAMILIES, FamilyId
 from underpaint.backend.worker.sampling import previews, taesd
 from underpaint.backend.worker.sampling.previews import Arrivals, Previewer
@@ -102,6 +103,19 @@ def test_a_taesd_in_the_hubs_cache_is_used(tmp_path: Path) -> None:
     shown = Previewer(FAMILIES[FamilyId.SDXL], device="cpu", models=tmp_path).show(estimate, 0)
     np.testing.assert_array_equal(shown, _decoded(tiny, estimate))
     assert taesd.find(SD15, tmp_path) is None
+
+
+def test_a_decoder_by_itself_as_its_author_names_it_is_used(tmp_path: Path) -> None:
+    tiny, estimate = _build(tmp_path / "elsewhere"), _estimate()
+    tensors = {
+        f"{int(key.split('.')[1]) + 1}.{key.split('.', 2)[2]}": tensor
+        for key, tensor in tiny.decoder.state_dict().items()
+    }
+    assert {"1.weight", "3.conv.0.weight", "7.weight", "19.bias"} <= tensors.keys()
+    (tmp_path / "vae_approx").mkdir()
+    save_file(tensors, tmp_path / "vae_approx" / "taesd_decoder.safetensors")
+    shown = Previewer(SD15, device="cpu", models=tmp_path).show(estimate, 0)
+    np.testing.assert_array_equal(shown, _decoded(tiny, estimate))
 
 
 def test_new_files_are_read_anew(tmp_path: Path) -> None:
