@@ -6,6 +6,7 @@ Large files are redirected to a second server, as the hub's are to its CDN. Ever
 
 import hashlib
 import json
+import ssl
 import sys
 import threading
 import time
@@ -99,6 +100,12 @@ class HubServer:
         return [
             one.path for one in self.asked if one.method == "GET" and "/resolve/" in one.path and suffix in one.path
         ]
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        for server in self._servers.values():
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        self.address, self.cdn = (address.replace("http:", "https:") for address in (self.address, self.cdn))
 
     def close(self) -> None:
         self.closing.set()

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import random
 import shutil
+import ssl
+import subprocess
 import threading
 import time
 from collections import namedtuple
@@ -348,6 +350,24 @@ def test_a_closed_door_is_said(hub: HubServer, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadFailed, match=r"connection to 127\.0\.0\.1:9 broke"):
         run()
+
+
+def test_a_certificate_that_is_not_trusted_is_said_and_not_tried_again(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tmp_path / "crt", tmp_path / "key"
+    names = ("-subj", "/CN=hub", "-addext", "subjectAltName=IP:127.0.0.1")
+    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    files = ("-keyout", str(key), "-out", str(certificate))
+    subprocess.run(["openssl", "req", "-x509", *kind, *names, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    hub.encrypt(context)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+    with pytest.raises(DownloadFailed, match=r"certificate of 127.* is not trusted.* SSL_CERT_FILE"):
+        run()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert (run().folder / BIG).read_bytes() == WEIGHTS
 
 
 def test_two_at_once_fetch_a_file_once(hub: HubServer) -> None:
