@@ -9,6 +9,7 @@ import importlib
 import json
 import re
 import shutil
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .refusals import NoHub, Wanting
 
 _AT_ONCE = 4  # files
 _TOLD_EVERY_S = 0.2
+_ANNOUNCED_EVERY_S = 1.0
 _FIRST_PAUSES_S = (1.0, 2.0)  # between tries to reach a hub at all
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # between tries that bring nothing; each byte begins them anew
 _SPARE = 1.05  # times what is needed has to be free
@@ -78,6 +80,19 @@ def fetch(
     stays. Raises ModelMissing, ModelGated, DownloadFailed.
     """
     return asyncio.run(_watched(_Download(hub_id, choose, revision, whole), tell))
+
+
+def announced(model: str, announce: Callable[[str], None]) -> Callable[[Standing], None]:
+    """What tells of a download within another job: at its beginning and once a second, by `announce`."""
+    announce(f"Downloading {model}")
+    last = [time.monotonic()]
+
+    def tell(standing: Standing) -> None:
+        if time.monotonic() - last[0] >= _ANNOUNCED_EVERY_S:
+            last[0] = time.monotonic()
+            announce(f"Downloading {model}: {standing.words}")
+
+    return tell
 
 
 async def _watched(download: "_Download", tell: Callable[[Standing], None]) -> Fetched:

@@ -1,7 +1,6 @@
 """Models by their hub ids: from the Hugging Face cache, and from the hub for a picture that may fetch them."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +11,10 @@ from ....protocol.models import ModelKind
 from ....protocol.request import GenerateRequest
 from ...library import folders
 from ..hub import cache, choosing
-from ..hub.fetching import Standing, fetch
+from ..hub.fetching import announced, fetch
 from ..third_party import hub_is_offline
 
 _HAVE_WEIGHTS = ("unet", "transformer", "vae", "text_encoder")  # components, and what else begins so
-_ANNOUNCED_EVERY_S = 1.0
 
 
 def snapshot(
@@ -42,8 +40,8 @@ def snapshot(
     if cached is not None and (_has_weights(cached) or all((cached / file).is_file() for file in files)):
         return cached
     if any("*" in file for file in files):
-        return fetch(hub_id, choosing.matching(*files), tell=_teller(hub_id, announce)).folder
-    return fetch(hub_id, choosing.just(*files), whole=False, tell=_teller(hub_id, announce)).folder
+        return fetch(hub_id, choosing.matching(*files), tell=announced(hub_id, announce)).folder
+    return fetch(hub_id, choosing.just(*files), whole=False, tell=announced(hub_id, announce)).folder
 
 
 def file(reference: str, *, announce: Callable[[str], None]) -> Path | None:
@@ -57,7 +55,7 @@ def file(reference: str, *, announce: Callable[[str], None]) -> Path | None:
     if hub_is_offline():
         raise ModelMissing(model=reference, reason="it is not in the Hugging Face cache, and HF_HUB_OFFLINE is set")
     hub_id, path = "/".join(parts[:2]), parts[2]
-    return fetch(hub_id, choosing.one_file(path), whole=False, tell=_teller(reference, announce)).folder / path
+    return fetch(hub_id, choosing.one_file(path), whole=False, tell=announced(reference, announce)).folder / path
 
 
 def here(reference: str, kind: ModelKind, models: Path) -> Path | None:
@@ -85,20 +83,7 @@ def bring(request: GenerateRequest, *, models: Path, announce: Callable[[str], N
         if not reference or here(reference, kind, models) is not None or file(reference, announce=announce):
             continue
         if HUB_ID.fullmatch(reference):
-            fetch(reference, tell=_teller(reference, announce))
-
-
-def _teller(model: str, announce: Callable[[str], None]) -> Callable[[Standing], None]:
-    """Announces a download once a second."""
-    announce(f"Downloading {model}")
-    announced = [time.monotonic()]
-
-    def tell(standing: Standing) -> None:
-        if time.monotonic() - announced[0] >= _ANNOUNCED_EVERY_S:
-            announced[0] = time.monotonic()
-            announce(f"Downloading {model}: {standing.words}")
-
-    return tell
+            fetch(reference, tell=announced(reference, announce))
 
 
 def _has_weights(folder: Path) -> bool:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .....protocol.errors import DetectorMissing, ModelBroken
+from .....protocol.errors import DetectorMissing, ModelBroken, ModelError
 from .....protocol.sources import Detector
 from ...failures import is_out_of_memory
+from ...hub import choosing
+from ...hub.fetching import announced, fetch
 from ...third_party import hub_is_offline, torch
 
 _TWIN = ".safetensors"
@@ -105,16 +107,16 @@ def _how_to_get(missing: Sequence[Choices], folder: Path) -> str:
 
 
 def _fetch(detector: Detector, file: WeightFile, folder: Path, announce: Callable[[str], None]) -> Found:
-    announce(f"Downloading {file.name}, {file.megabytes:g} MB")
-    hub: Any = importlib.import_module("huggingface_hub")
+    tell = announced(f"{file.name}, {file.megabytes:g} MB", announce)
     try:
-        path = hub.hf_hub_download(file.repository, file.path)
-    except (hub.errors.HfHubHTTPError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-            raise  # the disk's trouble, not the hub's
-        reason = f"the download failed ({_first_line(error)}). Try again, or put {file.words} into {folder}"
+        snapshot = fetch(file.repository, choosing.just(file.path), whole=False, tell=tell).folder
+    except ModelError as error:
+        reason = f"the download failed ({error}) Try again, or put {file.words} into {folder}"
         raise DetectorMissing(detector=detector, reason=reason) from error
-    return Found(file=file, path=Path(path))
+    if not (snapshot / file.path).is_file():
+        reason = f"{file.repository} has no {file.path} any more. Put {file.words} into {folder}"
+        raise DetectorMissing(detector=detector, reason=reason)
+    return Found(file=file, path=snapshot / file.path)
 
 
 def broken(detector: Detector, files: Sequence[Found], error: Exception) -> ModelBroken:
