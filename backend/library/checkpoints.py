@@ -5,7 +5,7 @@ files that people have.
 """
 
 from ...protocol.models import FamilyId, ModelKind
-from .recognised import Recognised, family_of_text, unknown
+from .recognised import Recognised, family_of_unet, unknown
 from .tensors import Tensors
 
 _ORIGINAL = "model.diffusion_model."
@@ -80,7 +80,7 @@ def _unet(inner: Tensors, whole: Tensors) -> Recognised | None:
                 "Choose a base model; a second pass does what a refiner is for.",
             )
     else:
-        family = FamilyId.SD2 if width == 1024 else FamilyId.SD15
+        family = family_of_unet(inner, "label_emb") or FamilyId.SD15
     return _of_channels(family, inner.side("input_blocks.0.0.weight", 1), _unet_traits(inner, whole))
 
 
@@ -90,7 +90,7 @@ def _diffusers_unet(inner: Tensors) -> Recognised | None:
         return None
     if "motion_modules" in inner.names:
         return unknown("It makes films (AnimateDiff), and Underpaint paints single pictures.")
-    family = FamilyId.SDXL if "add_embedding" in inner.heads else family_of_text(inner.width(".attn2.to_k.weight"))
+    family = family_of_unet(inner, "add_embedding")
     return _of_channels(family, inner.side("conv_in.weight", 1), ())
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger("underpaint.library")
 
 _MAX_NOTES_BYTES = 1 << 20
 _LOOKS = 3  # at a file that changes while it is read
-_FROM_FILES = (FamilyId.SD15, FamilyId.SD2, FamilyId.SDXL)  # families whose single files are read
+FROM_FILES = (FamilyId.SD15, FamilyId.SD2, FamilyId.SDXL)  # families whose single files are read
 _FROM_FOLDERS = (ModelKind.TINY_DECODER, ModelKind.SAFETY_CHECKER)
 _NAMELESS = {"pytorch_lora_weights", "adapter_model", "learned_embeds", "model", "diffusion_pytorch_model"}
 # ^ what programs call whatever they write, so that the folder's name tells more
@@ -115,7 +115,7 @@ def _alone(what: Recognised) -> Recognised:
     """What a file is without a folder around it: not all that are read as folders are read as files."""
     problem = what.problem
     if not problem and what.kind in (ModelKind.CHECKPOINT, ModelKind.CONTROLNET):
-        if what.family is not None and what.family not in _FROM_FILES:
+        if what.family is not None and what.family not in FROM_FILES:
             problem = (
                 f"It is a single file, and models of {TITLES[what.family]} are read from folders. Fetch the repository "
                 "in diffusers' layout instead."

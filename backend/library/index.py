@@ -172,7 +172,8 @@ class Index:
         """The hash that the worker has computed when it used the model; empty where it hasn't."""
         if known.entry.layout is Layout.FILE:
             return self._hashes.known(known.path)
-        return of_folder(self._hashes.below(known.path))
+        parts = self._hashes.below(known.path)
+        return of_folder(parts) if parts else ""
 
     def _publish(self, records: dict[str, Record], told: tuple[ModelFolder, ...], *, answered: int = 0) -> None:
         with self._lock:

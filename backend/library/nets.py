@@ -1,7 +1,7 @@
 """Telling ControlNets and their like apart by their keys and shapes."""
 
 from ...protocol.models import FamilyId, ModelKind
-from .recognised import Recognised, family_of_text
+from .recognised import Recognised, family_of_unet
 from .tensors import Tensors
 
 # What a union net tells apart by its number of modes: xinsir's model cards, and InstantX's and Shakker's for Flux.
@@ -31,23 +31,16 @@ def _unet_net(tensors: Tensors) -> Recognised | None:
         problem = "It holds only what differs from the UNet of one checkpoint. Use the whole ControlNet instead."
     elif not net.has("input_hint_block.0.weight"):
         problem = "It lacks the part that looks at the control image. Fetch it again."
-    return Recognised(kind=ModelKind.CONTROLNET, family=_family(net, "label_emb"), problem=problem)
+    return Recognised(kind=ModelKind.CONTROLNET, family=family_of_unet(net, "label_emb"), problem=problem)
 
 
 def _diffusers_net(tensors: Tensors) -> Recognised:
-    family = _family(tensors, "add_embedding")
+    family = family_of_unet(tensors, "add_embedding")
     modes = tensors.side("task_embedding", 0)
     if not modes:
         return Recognised(kind=ModelKind.CONTROLNET, family=family)
     kinds, traits = (PROMAX_KINDS, ("union", "promax")) if modes > 6 else (XINSIR_KINDS, ("union",))
     return Recognised(kind=ModelKind.CONTROLNET, family=family, traits=traits, control_kinds=kinds)
-
-
-def _family(net: Tensors, pooled: str) -> FamilyId | None:
-    """By the pooled text, which only SDXL reads, and else by the text's width."""
-    if pooled in net.heads:
-        return FamilyId.SDXL
-    return family_of_text(net.width("attn2.to_k.weight"))
 
 
 def _transformer_net(tensors: Tensors) -> Recognised | None:

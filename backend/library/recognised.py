@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...protocol.models import FamilyId, ModelKind
+from .tensors import Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,16 @@ _BY_TEXT_WIDTH = {768: FamilyId.SD15, 1024: FamilyId.SD2, 2048: FamilyId.SDXL}
 def family_of_text(width: int) -> FamilyId | None:
     """The family whose UNet reads text of so many channels; None where none of the known does."""
     return _BY_TEXT_WIDTH.get(width)
+
+
+def family_of_unet(tensors: Tensors, pooled: str) -> FamilyId | None:
+    """Of a UNet or ControlNet: pooled text is SDXL's, and matrices around the attention are SD 2's."""
+    if pooled in tensors.heads:
+        return FamilyId.SDXL
+    ways_in = [shape for key, shape in tensors.shapes.items() if key.endswith("proj_in.weight")]
+    if ways_in:
+        return FamilyId.SD2 if len(ways_in[0]) == 2 else FamilyId.SD15
+    return family_of_text(tensors.width("attn2.to_k.weight"))
 
 
 def unknown(problem: str, *traits: str) -> Recognised:
