@@ -45,6 +45,7 @@ class Index:
         self._cache_file = cache_file
         self._software = software
         self._hashes = Hashes(models)
+        self._hashed: object = None  # the state of their file at the last look
         self._lock = threading.Lock()
         self._records: dict[str, Record] = {}  # by id
         self._folders: tuple[ModelFolder, ...] = ()
@@ -159,11 +160,15 @@ class Index:
             if time.monotonic() - shown > _PUBLISH_S:
                 self._publish({**known, **fresh}, self._folders)
                 shown = time.monotonic()
-        for model_id, old in fresh.items():
-            sha256 = self._sha256(old)
-            if sha256 != old.entry.sha256:
-                fresh[model_id] = replace(old, entry=replace(old.entry, sha256=sha256))
+        hashed = _state(self._models / hashes.FILE)
+        for model_id, one in fresh.items():
+            if one is known.get(model_id) and hashed == self._hashed:
+                continue
+            sha256 = self._sha256(one)
+            if sha256 != one.entry.sha256:
+                fresh[model_id] = replace(one, entry=replace(one.entry, sha256=sha256))
                 dirty = True
+        self._hashed = hashed
         self._publish(fresh, tuple(told), answered=asked)
         if dirty or fresh.keys() != known.keys():
             self._keep(fresh)
