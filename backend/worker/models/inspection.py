@@ -121,9 +121,9 @@ def _checkpoint_file(file: Path, name: str, with_vae: bool) -> CheckpointInfo:
         name=name,
         family=family,
         unet_config=parts.unet_config,
-        scheduler_config=parts.scheduler_config,
+        scheduler_config=dict(parts.scheduler_config),
         zeros_for_empty=family.pooled_text,
-        weights=parts.weights,
+        weights=dict(parts.weights),
     )
 
 
@@ -297,6 +297,15 @@ def find_weights(folder: Path, stem: str, name: str) -> Weights:
     Raises ModelMissing when the folder has no weights at all, ModelBroken when they are pickled, cut off,
     or a shard is missing.
     """
+    try:
+        return _find_weights(folder, stem, name)
+    except OSError as error:
+        raise ModelBroken(
+            model=name, reason=f"{folder} can't be read ({error.strerror}); look at its permissions and links"
+        ) from error
+
+
+def _find_weights(folder: Path, stem: str, name: str) -> Weights:
     for variant in _variants(folder, stem):
         suffix = f".{variant}" if variant else ""
         index = folder / f"{stem}.safetensors.index{suffix}.json"
@@ -322,17 +331,9 @@ def _variants(folder: Path, stem: str) -> list[str | None]:
 
     So the running average (EMA), which is what such folders hold as the weights themselves, comes before "non_ema".
     """
-    found = {
-        name.removeprefix(f"{stem}.").removesuffix(".safetensors") for name in _names(folder, f"{stem}.*.safetensors")
-    }
+    files = folder.glob(f"{stem}.*.safetensors")
+    found = {file.name.removeprefix(f"{stem}.").removesuffix(".safetensors") for file in files}
     return [None, "fp16", *sorted(found - {"fp16"})]
-
-
-def _names(folder: Path, pattern: str) -> list[str]:
-    try:
-        return [file.name for file in folder.glob(pattern)]
-    except OSError:  # a folder that may not be read: what can't be seen is missing
-        return []
 
 
 def _shard(folder: Path, shard: str, name: str) -> Path:
@@ -347,7 +348,11 @@ def _read_json(path: Path, name: str) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelBroken(model=name, reason=f"{shown} is missing; fetch it again") from error
-    except ValueError as error:
+    except OSError as error:
+        raise ModelBroken(
+            model=name, reason=f"{shown} can't be read ({error.strerror}); look at its permissions and links"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise ModelBroken(model=name, reason=f"{shown} is no JSON ({error}); fetch it again") from error
     if not isinstance(content, dict):
         raise ModelBroken(model=name, reason=f"{shown} is not a JSON object; fetch it again")

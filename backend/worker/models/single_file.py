@@ -9,6 +9,7 @@ nothing else is in the file.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from .clip_tokenizer import WORDS
 from .layouts import Piece, UnknownTensor
 from .parametrization import scheduler_config
 from .shapes import ShapeMissing
-from .weights import Part, Weights, make_stamp, recipe_shapes
+from .weights import Part, Stamp, Weights, make_stamp, recipe_shapes
 
+_KEPT = 8  # checkpoints
 _UNET = "model.diffusion_model."
 _VAE = "first_stage_model."
 _NET = "control_model."
@@ -55,14 +57,25 @@ def checkpoint_parts(file: Path, name: str, *, with_vae: bool = True) -> FilePar
 
     Raises ModelBroken, naming what the file lacks or is instead.
     """
+    settings = file.with_suffix(".yaml")
+    try:
+        stamp, beside = make_stamp([file]), make_stamp([settings] if settings.is_file() else [])
+    except OSError as error:
+        raise ModelBroken(model=name, reason=f"{file} can't be read ({error.strerror})") from error
+    return _checkpoint_parts(file, name, with_vae, stamp, beside)
+
+
+@lru_cache(maxsize=_KEPT)
+def _checkpoint_parts(file: Path, name: str, with_vae: bool, stamp: Stamp, _beside: Stamp) -> FileParts:
+    """Kept from job to job, for finding it out takes a tenth of a second for SDXL."""
     header = read_header(file, name)
-    stamp = make_stamp([file])
     unet = _unet(header, file, name)
     family = shapes.unet_family(recipe_shapes(unet, header))
     _check_family(recipe_shapes(unet, header), family, file, name)
 
     def component(recipe: dict[str, Piece], config: Callable[[shapes.Shapes], dict[str, Any]]) -> Weights:
-        part = Part(recipe=recipe, config=_configured(config, recipe_shapes(recipe, header), file, name))
+        found = recipe_shapes(recipe, header)
+        part = Part(recipe=recipe, config=_configured(config, found, file, name), shapes=found)
         return Weights(folder=file.parent, stamp=stamp, part=part)
 
     weights = {"unet": component(unet, lambda found: shapes.unet_config(found, family))}
@@ -98,7 +111,7 @@ def controlnet_part(file: Path, name: str) -> Weights:
     config = _configured(lambda found: shapes.controlnet_config(found, shapes.unet_family(found)), found, file, name)
     if _pools(file):
         config["global_pool_conditions"] = True
-    return Weights(folder=file.parent, stamp=make_stamp([file]), part=Part(recipe=recipe, config=config))
+    return Weights(folder=file.parent, stamp=make_stamp([file]), part=Part(recipe=recipe, config=config, shapes=found))
 
 
 def vae_part(file: Path, name: str, family: FamilyId) -> Weights:
@@ -109,8 +122,9 @@ def vae_part(file: Path, name: str, family: FamilyId) -> Weights:
     header = read_header(file, name)
     prefix = _VAE if any(key.startswith(_VAE) for key in header) else ""
     recipe = _vae(header, prefix, file, name, missing=False)
-    config = _configured(lambda found: shapes.vae_config(found, family), recipe_shapes(recipe, header), file, name)
-    return Weights(folder=file.parent, stamp=make_stamp([file]), part=Part(recipe=recipe, config=config))
+    found = recipe_shapes(recipe, header)
+    config = _configured(lambda found: shapes.vae_config(found, family), found, file, name)
+    return Weights(folder=file.parent, stamp=make_stamp([file]), part=Part(recipe=recipe, config=config, shapes=found))
 
 
 def _unet(header: Header, file: Path, name: str) -> dict[str, Piece]:

@@ -31,6 +31,7 @@ class Part:
 
     recipe: Recipe
     config: Mapping[str, Any]  # as config.json would say it
+    shapes: Mapping[str, tuple[int, ...]]  # of every tensor, by diffusers' names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +55,9 @@ class Weights:
 
     def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
         """Of every tensor of the component, by diffusers' names. Raises ModelBroken for files that aren't whole."""
-        header = {key: entry for file in self.files for key, entry in read_header(file, name).items()}
-        return header_shapes(header) if self.part is None else recipe_shapes(self.part.recipe, header)
+        if self.part is not None:
+            return dict(self.part.shapes)
+        return header_shapes({key: entry for file in self.files for key, entry in read_header(file, name).items()})
 
 
 def make_stamp(files: Iterable[Path]) -> Stamp:

@@ -16,7 +16,7 @@ from ...library.headers import read_header
 from ..families import Family
 from ..models.inspection import find_weights
 from ..models.layouts import Piece
-from ..models.weights import Part, Weights, fill, make_stamp
+from ..models.weights import Part, Weights, fill, make_stamp, recipe_shapes
 from ..third_party import diffusers, torch
 
 _WEIGHTS = "diffusion_pytorch_model"
@@ -87,7 +87,12 @@ def _decoder_file(file: Path) -> Weights:
     first = header.get("1.weight", {}).get("shape", [0, 0])
     if len(first) != 4:
         raise ModelBroken(model=file.name, reason="it is no decoder of a TAESD; fetch taesd_decoder.safetensors again")
-    part = Part(recipe=recipe, config={"latent_channels": first[1], "decoder_block_out_channels": (first[0],) * 4})
+    shapes = recipe_shapes(recipe, header)
+    part = Part(
+        recipe=recipe,
+        shapes=shapes,
+        config={"latent_channels": first[1], "decoder_block_out_channels": (first[0],) * 4},
+    )
     return Weights(folder=file.parent, stamp=make_stamp([file]), part=part)
 
 

@@ -1,6 +1,8 @@
 """What single files may be stored as, what they say of themselves, and what they are refused for."""
 
 import json
+import os
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -85,9 +87,7 @@ def refused(ask: Callable[..., Job], painter: JobRunner) -> Callable[..., str]:
     return run
 
 
-@pytest.mark.parametrize(
-    "dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.float64]
-)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
 def test_weights_are_cast_from_what_they_are_stored_as(
     dtype: torch.dtype, tensors: dict[str, torch.Tensor], tmp_path: Path, paint: Paint
 ) -> None:
@@ -97,6 +97,51 @@ def test_weights_are_cast_from_what_they_are_stored_as(
     stored = single_files.save({key: cast(tensor) for key, tensor in tensors.items()}, tmp_path / "a.safetensors")
     again = {key: cast(tensor).float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     assert np.array_equal(paint(stored), paint(single_files.save(again, tmp_path / "b.safetensors")))
+
+
+def test_a_folder_may_hold_its_weights_in_any_precision_variant_or_number_of_files(
+    home: Path, tmp_path: Path, paint: Paint
+) -> None:
+    expected = paint("sd15")
+    folder = tmp_path / "sd15"
+    shutil.copytree(home / "sd15", folder)
+    (only,) = (folder / "unet").glob("*.safetensors")
+    tensors = load_file(only)
+    only.rename(only.with_name("diffusion_pytorch_model.non_ema.safetensors"))  # where nothing else is there
+    assert np.array_equal(paint(folder), expected)
+    shutil.rmtree(folder / "vae")
+    single_files.vae("sd15").save_pretrained(folder / "vae", variant="fp16", max_shard_size="200KB")
+    assert len(list((folder / "vae").glob("*fp16-*.safetensors"))) > 1
+    assert np.array_equal(paint(folder), expected)
+    shards = sorted((folder / "vae").glob("*.safetensors"))
+    shards[1].rename(tmp_path / "away")
+    with pytest.raises(ModelBroken, match=shards[1].name):
+        paint(folder)
+    (tmp_path / "away").rename(shards[1])
+    stored = {key: tensor.to(torch.float8_e4m3fn) for key, tensor in tensors.items()}
+    save_file(stored, folder / "unet" / "diffusion_pytorch_model.safetensors")  # before "non_ema"
+    eight = paint(folder)
+    save_file({key: tensor.float() for key, tensor in stored.items()}, folder / "unet" / only.name)
+    assert np.array_equal(eight, paint(folder))
+    assert not np.array_equal(eight, expected)
+
+
+def test_a_folder_that_nobody_may_read_or_that_leads_to_itself(
+    home: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    folder = tmp_path / "sd15"
+    shutil.copytree(home / "sd15", folder)
+    shutil.rmtree(folder / "unet")
+    (folder / "unet").symlink_to(folder / "unet")
+    assert "unet/config.json can't be read (Too many levels of symbolic links)" in refused(folder)
+    (folder / "unet").unlink()
+    shutil.copytree(home / "sd15" / "unet", folder / "unet")
+    (folder / "unet").chmod(0)
+    try:
+        if not os.access(folder / "unet", os.R_OK):  # an administrator may read everything
+            assert "can't be read (Permission denied)" in refused(folder)
+    finally:
+        (folder / "unet").chmod(0o755)
 
 
 def test_the_running_average_is_left_alone_where_the_weights_are_there(
