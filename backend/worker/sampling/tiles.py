@@ -24,7 +24,6 @@ from .hints import ControlImage
 from .seamless import surrounding, wraps
 
 LATENT_PIXELS = 8
-_LEAST_SHARE = 0.01  # of a tile at its border, so that every place has some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,15 +157,14 @@ def _cut(planes: Any, rows: Any, columns: Any) -> Any:
 def _share(layout: Tiling) -> Any:
     """(height / 8, width / 8) float32: how much a tile's prediction counts, most in its middle.
 
-    A triangle along each side, so that of two tiles the one whose middle is nearer counts more, whatever they overlap
-    by. Along a side that is the picture's own everything counts alike.
+    The square of a sine along each side: at its border, where a tile sees nothing of its surroundings, next to nothing
+    of it counts beside its neighbours. Along a side that is the picture's own everything counts alike.
     """
 
     def along(length: int, side: int) -> Any:
         count = length // LATENT_PIXELS
         if length == side:
             return np.ones(count, np.float32)
-        from_border = np.minimum(np.arange(count), np.arange(count)[::-1]).astype(np.float32) + 0.5
-        return np.maximum(from_border / (count / 2), _LEAST_SHARE)
+        return (np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2).astype(np.float32)
 
     return along(layout.tile.height, layout.size.height)[:, None] * along(layout.tile.width, layout.size.width)

@@ -1,6 +1,7 @@
 """The safety checker: what it objects to comes out black, is named, and nothing else changes."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def test_it_blackens_what_it_objects_to_and_says_which(
     write_safety_checker(folder, 0.0)
     near = scores(folder, plain)
     ranked = sorted(near)
-    low, high = max(zip(ranked, ranked[1:], strict=False), key=lambda pair: pair[1] - pair[0])
+    low, high = max(itertools.pairwise(ranked), key=lambda pair: pair[1] - pair[0])
     assert high - low > 0.002  # the checker rounds to a thousandth
     write_safety_checker(folder, (low + high) / 2)
     result = Job(runner, request_of(safety_checker="checker")).run()
