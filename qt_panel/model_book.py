@@ -30,10 +30,16 @@ class ModelBook(QObject):
         self.loaded = False
         """Whether there is one."""
         self._session = session
+        self._connected = False
         self._pictures: dict[str, QImage | None] = {}  # None: asked for, or none there
         self._again = QTimer(self, singleShot=True, interval=_LOOK_AGAIN_MS)
         self._again.timeout.connect(lambda: session.send(m.LoadModels()))
         session.reported.connect(self.hear)
+
+    def ask(self) -> None:
+        """Ask for the list as the backend has it now; before there is a connection, it comes with that."""
+        if self._connected:
+            self._session.send(m.LoadModels())
 
     def refresh(self) -> None:
         """Have the folders looked through anew."""
@@ -58,7 +64,10 @@ class ModelBook(QObject):
         """Take in a report."""
         match report:
             case m.Connected():
-                self._session.send(m.LoadModels())
+                self._connected = True
+                self.ask()
+            case m.Lost():
+                self._connected = False
             case m.ModelsLoaded(page=page):
                 if page.scanning:
                     self._again.start()

@@ -237,9 +237,7 @@ class Presenter(QObject):
         job = self.job()
         if job is not None:
             return no_picture_words(job, self.table.worker)
-        if self.looked_at in self._sending:
-            return STARTING
-        return NOTHING_YET
+        return STARTING if self.looked_at in self._sending else NOTHING_YET
 
     # ---- what the session reports
 
@@ -352,13 +350,13 @@ class Presenter(QObject):
                 self._preview_asked = False  # a preview may be gone by the time it is asked for
             case m.LoadJobs():
                 self._loading_jobs = False
-            case m.CollectJob() | m.LoadModels() | m.LoadModelPicture() | m.LoadCatalogue() | m.FindGone():
-                pass  # whoever asked tells of it, or nobody misses it
             case m.LoadPicture(ref=ref) if not self._is_shown(ref):
                 pass  # of a thumbnail; the sign for "no picture" stays in its place
-            case m.LoadPicture() | m.CancelJob() | m.MoveJob() | m.RetryJob() | m.FindRender() | m.Ask():
+            case m.LoadPicture() | m.CancelJob() | m.MoveJob() | m.RetryJob() | m.FindRender():
                 if not isinstance(error, BackendError):
                     self.noticed.emit(Notice(topic=Topic.FILE, text=str(error)))
+            case _:
+                pass  # whoever asked tells of it, or nobody misses it
         if isinstance(error, BackendError) and self.link.state is LinkState.CONNECTED:
             self._lose(error)
 

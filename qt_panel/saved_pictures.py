@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QMimeData, QObject, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QWidget
 
@@ -112,6 +112,11 @@ class SavedPictures(QObject):
         if not self.take_if_any(path):
             text = f"{path.name} carries no settings. Pictures saved here do, and those of A1111 and its kin."
             self.noticed.emit(Notice(topic=Topic.FILE, text=text, severity=Severity.INFO))
+
+    def take_dropped(self, mime: QMimeData) -> bool:
+        """Fill the form with what a dropped picture was made by; False where it carries nothing."""
+        paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+        return any(self.take_if_any(path) for path in paths if path.suffix.lower() == ".png")
 
     def take_if_any(self, path: Path) -> bool:
         """Fill the form with what a saved picture was made by; False where it carries nothing."""

@@ -1,11 +1,11 @@
 """The main window: puts the widgets together and wires them to the presenter."""
 
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
-from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from ..protocol.errors import UnderpaintError
 from ..protocol.jobs import Job
@@ -36,6 +36,7 @@ from .session import Session
 from .settings import Memory
 from .status import BackendStatus
 
+D = TypeVar("D", bound=QDialog)
 _NARROW_PX = 1000  # below this width the jobs go under the picture
 _FORM_PX = 400
 _SAVE_AFTER_MS = 1000
@@ -63,13 +64,7 @@ class Window(QMainWindow):
         self.diagnoses = Diagnoses(session.home, self._own_prompts, self)
         self.diagnoses.said.connect(self._say)
         self.saved = SavedPictures(
-            session,
-            self.presenter,
-            self.book,
-            memory,
-            form=lambda: self.form_panel.form,
-            fill=self._fill,
-            parent=self,
+            session, self.presenter, self.book, memory, form=lambda: self.form_panel.form, fill=self._fill, parent=self
         )
         self._before: Form | None = None  # what was filled in before something else filled it in
         self.question: ClosingQuestion | None = None
@@ -243,17 +238,11 @@ class Window(QMainWindow):
 
     def show_folders(self) -> FoldersDialog:
         """Let the user say where models are."""
-        dialog = FoldersDialog(self._session.home, self.book, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
-        return dialog
+        return _opened(FoldersDialog(self._session.home, self.book, self))
 
     def show_catalogue(self) -> CatalogueDialog:
         """Offer models to download."""
-        dialog = CatalogueDialog(self._session, self.book, self.downloads, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
-        return dialog
+        return _opened(CatalogueDialog(self._session, self.book, self.downloads, self))
 
     def _fill(self, form: Form) -> None:
         """Fill in what the user did not; the notice that tells of it has a way back."""
@@ -348,10 +337,8 @@ class Window(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         event.acceptProposedAction()
-        for url in event.mimeData().urls():
-            path = Path(url.toLocalFile())
-            if url.isLocalFile() and path.suffix.lower() == ".png" and self.saved.take_if_any(path):
-                return
+        if self.saved.take_dropped(event.mimeData()):
+            return
         try:
             dropped = drops.from_mime(event.mimeData())
         except UnderpaintError as error:
@@ -359,6 +346,11 @@ class Window(QMainWindow):
             return
         if dropped is not None:
             self.form_panel.fill(forms.with_dropped(self.form_panel.form, dropped))
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() is QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.book.ask()  # models may have come meanwhile
+        super().changeEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         narrow = event.size().width() < _NARROW_PX
@@ -396,3 +388,10 @@ class Window(QMainWindow):
 
     def _forget_question(self) -> None:
         self.question = None
+
+
+def _opened(dialog: D) -> D:
+    """The dialog, open above the window; it goes when it is closed."""
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.open()
+    return dialog

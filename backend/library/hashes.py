@@ -45,12 +45,13 @@ class Hashes:
         """The hash of a file as it is now; empty where it isn't known yet, or the file isn't there."""
         self._refresh()
         entry = self._held.get(_key(file))
-        if entry is None:
-            return ""
         try:
-            return entry[1] if FileState.of(file) == entry[0] else ""
+            state = FileState.of(file)
         except OSError:
             return ""
+        if entry is None:
+            return self._moved(state)
+        return entry[1] if state == entry[0] else ""
 
     def below(self, folder: Path) -> list[tuple[str, str]]:
         """The files in a folder whose hashes are known as they are now: paths in the folder, and hashes."""
@@ -67,6 +68,14 @@ class Hashes:
         held[_key(file)] = (state, sha256)
         self._held = dict(list(held.items())[-_MOST:])
         self._write()
+
+    def _moved(self, state: FileState) -> str:
+        """The hash of a file that was known by another name: one of its size and time, to the nanosecond, that is
+        gone from there."""
+        for name, (held, sha256) in self._held.items():
+            if held == state and not Path(name).exists():
+                return sha256
+        return ""
 
     def _refresh(self) -> None:
         """Read what others have kept. What can't be read is computed anew, so it is passed over."""
