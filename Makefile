@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MAIN := .venvs/main/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test accept parity faults soak fullinstall bench demo panel constraints zip clean
+.PHONY: help setup check test accept parity families faults soak fullinstall bench demo panel constraints zip clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ accept: setup  ## the acceptance figures of control maps and poses, a line for e
 
 parity: setup  ## our sampling beside diffusers' own pipelines, a line for each combination of options
 	@$(MAIN)/python tools/parity.py
+
+families: setup  ## what each model family does, from real runs, a line for each; fails where one claims too much
+	@$(MAIN)/python tools/families.py
 
 faults: setup  ## kill, starve, mislead and crowd the backend, a line for each scenario
 	@$(MAIN)/python tools/faults.py

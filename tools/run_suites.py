@@ -33,18 +33,26 @@ class Suite:
     environment: str
     paths: tuple[str, ...]  # those that don't exist are left out
     apart: tuple[str, ...] = ()  # what lies in them and is another suite's
+    measures: bool = False  # its tests report figures, which are looked at afterwards
 
     @property
     def report(self) -> Path:
         """Its JUnit file."""
         return REPORTS / f"{self.name}.xml"
 
+    @property
+    def figures_report(self) -> Path:
+        """A line for each figure that its tests measured."""
+        return REPORTS / f"{self.name}.jsonl"
+
     def command(self) -> list[str]:
         """What runs it."""
         paths = [path for path in self.paths if (ROOT / path).is_dir()]
         python = VENVS / self.environment / "bin" / "python"
         apart = [f"--ignore={path}" for path in self.apart]
-        return [str(python), "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={self.report}", *apart, *paths]
+        reports = [f"--junitxml={self.report}"]
+        reports += [f"--figures-report={self.figures_report}"] if self.measures else []
+        return [str(python), "-m", "pytest", "-p", "no:cacheprovider", *reports, *apart, *paths]
 
 
 UNIT = Suite(name="unit", environment="main", paths=("tests/protocol", "tests/backend/service", "tests/tools"))
@@ -52,12 +60,13 @@ BACKEND = Suite(
     name="backend",
     environment="main",
     paths=("tests/protocol", "tests/backend", "tests/tools", "tests/bench"),
-    apart=("tests/backend/parity",),
+    apart=("tests/backend/parity", "tests/backend/families"),
 )
 PARITY = tuple(
     Suite(name=f"parity-{part}", environment="main", paths=(f"tests/backend/parity/{part}",))
     for part in ("pictures", "parts")
 )
+FAMILIES = Suite(name="families", environment="main", paths=("tests/backend/families",), measures=True)
 PANEL = Suite(name="panel", environment="main", paths=("tests/qt_panel",))
 BLENDERS = tuple(
     Suite(name=f"addon-{version}", environment=f"bpy-{version}", paths=("tests/addon",))
@@ -71,7 +80,7 @@ FAULTS = Suite(name="faults", environment="main", paths=("tests/faults",))
 SOAK = Suite(name="soak", environment="main", paths=("tests/soak",))
 WINDOW = Suite(name="window", environment="main", paths=("tests/window",))
 
-TOGETHER = (BACKEND, SOAK, *PARITY, PANEL, INSTALLER, *BLENDERS, FAULTS, DEMO, INSTALLED)  # two at a time
+TOGETHER = (BACKEND, SOAK, *PARITY, FAMILIES, PANEL, INSTALLER, *BLENDERS, FAULTS, DEMO, INSTALLED)  # two at a time
 ALONE = (WINDOW,)  # it measures how alive the window stays
 ON_DEMAND = (FULL_INSTALL,)  # not in `all`: it fetches gigabytes and takes seven minutes
 SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE, *ON_DEMAND)}
@@ -107,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted += [suite for suite in (*TOGETHER, *ALONE) if "all" in what or suite.name in what]
     with ThreadPoolExecutor(max_workers=2) as pool:
         outcomes += pool.map(run_suite, (suite for suite in wanted if suite not in ALONE and _exists(suite)))
+    if FAMILIES in wanted:
+        outcomes.append(lint("families' claims", ("python", "tools/families.py", "--measured")))
     wanted += [suite for suite in ON_DEMAND if suite.name in what]
     outcomes += [run_suite(suite) for suite in wanted if suite in (*ALONE, *ON_DEMAND) and _exists(suite)]
     return report(outcomes)
@@ -128,7 +139,8 @@ def lint(name: str, command: tuple[str, ...]) -> Outcome:
 def run_suite(suite: Suite) -> Outcome:
     """Run one suite in a process group of its own, which goes when its time is up."""
     started = time.monotonic()
-    suite.report.unlink(missing_ok=True)
+    for report in (suite.report, suite.figures_report):
+        report.unlink(missing_ok=True)
     process = subprocess.Popen(
         suite.command(),
         cwd=ROOT,

@@ -142,6 +142,8 @@ _PICTURES = frozenset(
         Feature.IMAGE_TO_IMAGE,
         Feature.INPAINT,
         Feature.CONTROLS,
+        Feature.LORA,
+        Feature.REPLAY,
     }
 )
 
@@ -175,7 +177,7 @@ FAMILIES: dict[FamilyId, Family] = {
             text_encoders=_SD_TEXT,
             tiny_decoder="madebyollin/taesd",
             latent_rgb=_SD_LATENT_RGB,
-            features=_PICTURES | {Feature.PREVIEWS},
+            features=_PICTURES | {Feature.PREVIEWS, Feature.SINGLE_FILE},
         ),
         Family(
             id=FamilyId.SD2,
@@ -187,7 +189,7 @@ FAMILIES: dict[FamilyId, Family] = {
             text_encoders=_SD_TEXT,
             tiny_decoder="madebyollin/taesd",
             latent_rgb=_SD_LATENT_RGB,  # SD 2 kept SD 1's latent space
-            features=_PICTURES | {Feature.PREVIEWS},
+            features=_PICTURES | {Feature.PREVIEWS, Feature.SINGLE_FILE},
         ),
         Family(
             id=FamilyId.SDXL,
@@ -208,7 +210,7 @@ FAMILIES: dict[FamilyId, Family] = {
             ),
             tiny_decoder="madebyollin/taesdxl",
             latent_rgb=_SDXL_LATENT_RGB,
-            features=_PICTURES | {Feature.PREVIEWS},
+            features=_PICTURES | {Feature.PREVIEWS, Feature.SINGLE_FILE},
         ),
         # steps, guidance and sizes: the model cards of stabilityai/stable-diffusion-3.5-large,
         # black-forest-labs/FLUX.1-dev, Qwen/Qwen-Image and Tongyi-MAI/Z-Image-Turbo

@@ -1,6 +1,7 @@
 """What diffusers' own pipelines can't do for a family, said before anything is loaded. No torch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....protocol.errors import InvalidRequest
 from ....protocol.request import ControlKind, GenerateRequest, Scheduler, Seamless, Sigmas
@@ -51,6 +52,10 @@ def check(request: GenerateRequest, checkpoint: CheckpointInfo) -> None:
         raise InvalidRequest(
             reason=f"{family.title} paints sides that are multiples of {side}, and the picture is "
             f"{request.size.width} x {request.size.height}. The nearest is {nearest}"
+        )
+    if request.steps < 2 and checkpoint.scheduler_config.get("shift_terminal"):
+        raise InvalidRequest(  # the scheduler would stretch its steps to an end that a single one doesn't have
+            reason=f"{family.title} can't make a picture in one step; take two at least"
         )
     if request.scheduler not in SCHEDULERS:
         raise InvalidRequest(
@@ -104,12 +109,22 @@ def check_nets(request: GenerateRequest, checkpoint: CheckpointInfo, used: Seque
             reason=f"{family.title} takes several controls through one union ControlNet only, and {len(nets)} are "
             "chosen. Choose the same union net for all of them"
         )
-    if len({info.config.get("conditioning_embedding_channels") is None for info in nets.values()}) > 1:
+    if len({_make(info.config) for info in nets.values()}) > 1:
         raise InvalidRequest(
             reason=f"the ControlNets for {family.title} are of two makes, which take their pictures in different ways. "
             "Choose such as are of one make"
         )
     _check_filling(request, family, stock, asked, used)
+
+
+def _make(config: dict[str, Any]) -> tuple[object, ...]:
+    """What of a net's config the pipelines look up in the first of several, and take for all of them."""
+    return (
+        config.get("conditioning_embedding_channels") is None,
+        config.get("joint_attention_dim") is None,
+        config.get("force_zeros_for_pooled_projection"),
+        config.get("guidance_embeds"),
+    )
 
 
 def _check_filling(

@@ -24,7 +24,7 @@ QWEN_CHAT = (
 
 NETS: dict[str, tuple[FamilyId, dict[str, Any]]] = {
     "sd3-depth": (FamilyId.SD3, {}),
-    "sd3-canny": (FamilyId.SD3, {"force_zeros_for_pooled_projection": False}),
+    "sd3-canny": (FamilyId.SD3, {}),
     "sd3-inpaint": (FamilyId.SD3, {"extra_conditioning_channels": 1}),
     # as those of Stability AI for SD 3.5 large: no text, and the transformer's own embedder of positions
     "sd3-large": (

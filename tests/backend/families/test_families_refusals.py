@@ -129,6 +129,19 @@ def test_nets_that_take_a_mask(refused: Refused, shown: Shown, picture: ArrayRef
     assert 'the ControlNet "sd3-inpaint" is made for inpainting, and the control is depth' in sentence
 
 
+def test_nets_of_two_makes_would_be_told_the_same(refused: Refused, shown: Shown) -> None:
+    """diffusers asks the first of several nets what all of them are told."""
+    two = (shown("sd3-depth"), shown("sd3-large", ControlKind.CANNY))
+    assert "the ControlNets for Stable Diffusion 3.5 are of two makes, which take their pictures in different" in str(
+        refused(InvalidRequest, checkpoint="sd3", controls=two)
+    )
+
+
+def test_a_single_step_that_has_no_end(refused: Refused) -> None:
+    sentence = str(refused(InvalidRequest, checkpoint="qwen_image", steps=1))
+    assert "Qwen-Image can't make a picture in one step; take two at least" in sentence
+
+
 def test_more_controls_than_a_family_combines(refused: Refused, shown: Shown) -> None:
     two = (shown("z-union"), shown("z-union", ControlKind.CANNY))
     assert "Z-Image takes one control, and 2 are switched on" in str(
@@ -146,12 +159,11 @@ def test_more_controls_than_a_family_combines(refused: Refused, shown: Shown) ->
 def test_nets_of_another_family(refused: Refused, shown: Shown, models: Path) -> None:
     from worker_sdxl import build_sdxl
 
-    if not (models / "sdxl").exists():
-        build_sdxl(models / "sdxl", models / "sdxl-depth")
+    build_sdxl(models / "xl", models / "xl-depth")
     for checkpoint, title, net, theirs in (
-        ("sdxl", "Stable Diffusion XL", "flux-depth", "Flux.1"),
+        ("xl", "Stable Diffusion XL", "flux-depth", "Flux.1"),
         ("flux", "Flux.1", "sd3-depth", "Stable Diffusion 3.5"),
-        ("flux", "Flux.1", "sdxl-depth", "Stable Diffusion XL"),
+        ("flux", "Flux.1", "xl-depth", "Stable Diffusion XL"),
         ("qwen_image", "Qwen-Image", "z-union", "Z-Image"),
         ("z_image", "Z-Image", "qwen-union", "Qwen-Image"),
         ("sd3", "Stable Diffusion 3.5", "qwen-union", "Qwen-Image"),
