@@ -1,12 +1,11 @@
 """What a header says of a file's tensors, in the form in which models are told apart by it."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .headers import BITS, METADATA, Header, metadata
+from .headers import METADATA, Header, metadata
 
 _PRECISIONS = {
     "F64": "float64",
@@ -73,20 +72,20 @@ def tensors(headers: Iterable[Header]) -> Tensors:
     """What the headers of a model's files say together."""
     shapes: dict[str, tuple[int, ...]] = {}
     told: dict[str, str] = {}
-    bits: Counter[str] = Counter()
+    count: Counter[str] = Counter()  # bytes by dtype
     for header in headers:
         told |= metadata(header)
         for key, entry in header.items():
             if key != METADATA:
-                shape = tuple(entry["shape"])
-                shapes[key] = shape
-                bits[entry["dtype"]] += math.prod(shape) * BITS[entry["dtype"]]
-    most = bits.most_common(2)
+                shapes[key] = tuple(entry["shape"])
+                start, end = entry["data_offsets"]
+                count[entry["dtype"]] += end - start
+    most = count.most_common(2)
     return Tensors(
         shapes=shapes,
         heads=frozenset(key.partition(".")[0] for key in shapes),
         names="\n".join(shapes),
         metadata=told,
         precision=_PRECISIONS.get(most[0][0], most[0][0].lower()) if most else "",
-        mixed=len(most) > 1 and most[1][1] > _MIXED_SHARE * bits.total(),
+        mixed=len(most) > 1 and most[1][1] > _MIXED_SHARE * count.total(),
     )

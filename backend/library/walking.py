@@ -8,6 +8,7 @@ from pathlib import Path
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 SUFFIXES = (".safetensors", *PICKLED)
 THUMBNAILS = (".preview.png", ".png", ".preview.jpg", ".preview.jpeg", ".jpg", ".jpeg", ".preview.webp", ".webp")
+NOTES = (".json", ".civitai.info")  # A1111's own, and those of the helpers that fetch what Civitai knows
 _MAX_DEPTH = 8  # folders in folders
 _MAX_ENTRIES = 200_000  # more than any collection of models; whoever added a whole disk is told
 _PART_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")  # of the weights that belong to a config.json
@@ -22,7 +23,7 @@ class Found:
     is_folder: bool  # one in diffusers' layout
     is_pipeline: bool = False  # one with a model_index.json
     size_bytes: int
-    changed_ns: int  # of the newest file
+    changed_ns: int  # of the newest file, notes among them
     files: int = 1
     thumbnail: str = ""  # the picture's name, which lies beside a file and inside a folder
     notes: str = ""  # the name of the text beside a file in which other programs keep what they know of it
@@ -114,16 +115,24 @@ def _file(entry: os.DirEntry[str], names: set[str]) -> Iterator[Found]:
     except OSError:  # gone since, or a link that leads to itself
         return
     stem = entry.name.rpartition(".")[0]
-    notes = f"{stem}.json"
+    path = Path(entry.path)
+    notes = next((stem + suffix for suffix in NOTES if stem + suffix in names), "")
     yield Found(
-        path=Path(entry.path),
+        path=path,
         is_folder=False,
         size_bytes=status.st_size,
-        changed_ns=status.st_mtime_ns,
+        changed_ns=max(status.st_mtime_ns, _changed_ns(path.with_name(notes)) if notes else 0),
         thumbnail=thumbnail_beside(stem, names),
-        notes=notes if notes in names else "",
+        notes=notes,
         identity=(status.st_dev, status.st_ino),
     )
+
+
+def _changed_ns(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _model_folder(folder: Path, names: set[str], identity: tuple[int, int]) -> Found:

@@ -191,6 +191,34 @@ def test_a_model_that_is_there_under_two_names_is_listed_once(models: Path, comf
     ]
 
 
+def test_a_folder_of_ours_comes_before_a_hub_id_of_the_same_name(models: Path, no_cache: Path, tmp_path: Path) -> None:
+    cached(no_cache, "owner/name", files_of(pipeline(tmp_path / "made")))
+    assert entries(models)["owner/name"].origin is Origin.HUGGING_FACE
+    assert find("owner/name", K.CHECKPOINT, models) is None  # the hub's own rules find it
+    pipeline(models / "owner" / "name")
+    assert [(entry.reference, entry.origin) for entry in looked(models).models] == [("owner/name", Origin.UNDERPAINT)]
+    assert find("owner/name", K.CHECKPOINT, models) == models / "owner/name"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.json", '{"activation text": "red fox, fur", "sd version": "SD1"}', ("red fox", "fur")),
+        ("a.civitai.info", '{"trainedWords": ["red fox, fur", "tail"]}', ("red fox", "fur", "tail")),
+        ("a.json", '{"activation text": 7}', ()),
+        ("a.json", "[]", ()),
+        ("a.json", "{", ()),
+        ("b.json", '{"activation text": "other"}', ()),
+    ],
+)
+def test_notes_of_other_programs_tell_the_words_of_a_lora(
+    models: Path, name: str, content: str, words: tuple[str, ...]
+) -> None:
+    write(models / "a.safetensors", LORA)
+    (models / name).write_text(content)
+    assert entries(models)["a.safetensors"].words == words
+
+
 def test_what_can_not_be_looked_into_is_told_and_nothing_else_breaks(models: Path, tmp_path: Path) -> None:
     """Links that lead in circles, drives that are gone, files in a folder's place."""
     write(models / "good.safetensors", LORA)
