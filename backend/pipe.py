@@ -25,7 +25,7 @@ _LENGTHS = struct.Struct(">II")
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Do this job; one at a time, and one of control images alone beside it."""
+    """Do this job; one picture at a time, and beside it one look and one download."""
 
     job_id: str
     request: Request
@@ -63,7 +63,7 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:
-    """The running job's progress."""
+    """A running job's progress."""
 
     progress: Progress
 

@@ -15,6 +15,8 @@ from .hub.refusals import gigabytes
 from .maps import OnProgress, stop_if
 from .third_party import hub_is_offline
 
+_WAITS_TOLD_EVERY_S = 30.0
+
 
 def download(
     job_id: str, request: DownloadRequest, *, on_progress: OnProgress, cancelled: Callable[[], bool]
@@ -28,6 +30,7 @@ def download(
             reason="HF_HUB_OFFLINE is set, which forbids to ask the hub for it. Unset it, and restart the backend",
         )
     told: list[Progress] = []
+    told_at = [time.monotonic()]
 
     def tell(standing: Standing) -> None:
         stop_if(cancelled)
@@ -37,8 +40,10 @@ def download(
             fraction=standing.done_bytes / standing.total_bytes if standing.total_bytes else 0.0,
             note=f"{request.reference}: {standing.words}",
         )
-        if told != [progress]:  # the service takes an end of the news for a hang, so they are news
-            told[:] = [progress]
+        # The service takes an end of the news for a hang; what waits for good reason says so now and then.
+        now = time.monotonic()
+        if told != [progress] or (standing.note and now - told_at[0] >= _WAITS_TOLD_EVERY_S):
+            told[:], told_at[:] = [progress], [now]
             on_progress(progress)
 
     choose: Choose = choosing.one_file(request.file) if request.file else choosing.needed
