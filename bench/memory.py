@@ -148,6 +148,68 @@ def working_sets() -> None:
         decoded, _ = most_values(vae.decoder, torch.empty(1, 4, 64, 64))
         encoded, _ = most_values(vae.encoder, torch.empty(1, 3, 512, 512))
         print(f"VAE: decoding {decoded / 512**2:.0f} values a pixel, encoding {encoded / 512**2:.0f}")
+        transformer_sets(torch)
+
+
+def transformer_sets(torch: Any) -> None:
+    """The same of the transformer families, for each token of 16 x 16 pixels, in parts of the width."""
+    import diffusers
+
+    def flux(tokens: int) -> tuple[dict[str, Any], int]:
+        shapes = {
+            "hidden_states": (1, tokens, 64), "encoder_hidden_states": (1, 512, 4096), "pooled_projections": (1, 768),
+            "timestep": (1,), "guidance": (1,), "img_ids": (tokens, 3), "txt_ids": (512, 3),
+        }  # fmt: skip
+        return {name: torch.empty(shape) for name, shape in shapes.items()}, 3072
+
+    def flux_net(tokens: int) -> tuple[dict[str, Any], int]:
+        given, width = flux(tokens)
+        mode = torch.zeros(1, 1, dtype=torch.long)
+        return {**given, "controlnet_cond": torch.empty(1, tokens, 64), "controlnet_mode": mode}, width
+
+    def sd3(width: int) -> Any:
+        def inputs(tokens: int) -> tuple[dict[str, Any], int]:
+            side = 2 * round(tokens**0.5)
+            shapes = {
+                "hidden_states": (1, 16, side, side), "encoder_hidden_states": (1, 333, 4096),
+                "pooled_projections": (1, 2048), "timestep": (1,),
+            }  # fmt: skip
+            return {name: torch.empty(shape) for name, shape in shapes.items()}, width
+
+        return inputs
+
+    def qwen(tokens: int) -> tuple[dict[str, Any], int]:
+        side = round(tokens**0.5)
+        shapes = {"hidden_states": (1, tokens, 64), "encoder_hidden_states": (1, 512, 3584), "timestep": (1,)}
+        given = {name: torch.empty(shape) for name, shape in shapes.items()}
+        return {**given, "img_shapes": [[(1, side, side)]]}, 3072
+
+    def z_image(tokens: int) -> tuple[dict[str, Any], int]:
+        side = 2 * round(tokens**0.5)
+        picture, text = torch.empty(16, 1, side, side), torch.empty(512, 2560)
+        return {"x": [picture], "t": torch.empty(1), "cap_feats": [text]}, 3840
+
+    large = {"caption_projection_dim": 2432, "num_attention_heads": 38, "num_layers": 38, "pos_embed_max_size": 192}
+    medium = {"caption_projection_dim": 1536, "num_attention_heads": 24, "num_layers": 24, "pos_embed_max_size": 384}
+    both = {"joint_attention_dim": 4096, "pooled_projection_dim": 2048, "qk_norm": "rms_norm"}
+    union = {"num_layers": 5, "num_single_layers": 10, "guidance_embeds": True, "num_mode": 10}
+    for title, model, inputs in (
+        ("Flux.1", diffusers.FluxTransformer2DModel(guidance_embeds=True), flux),
+        ("ControlNet of Flux.1, 5 and 10 layers", diffusers.FluxControlNetModel(**union), flux_net),
+        ("SD 3.5 large", diffusers.SD3Transformer2DModel(**large, **both), sd3(2432)),
+        ("SD 3.5 medium", diffusers.SD3Transformer2DModel(
+            **medium, **both, dual_attention_layers=tuple(range(13))), sd3(1536)),
+        ("Qwen-Image", diffusers.QwenImageTransformer2DModel(num_layers=4), qwen),
+        ("Z-Image", diffusers.ZImageTransformer2DModel(n_layers=4), z_image),
+    ):  # fmt: skip
+        found: list[float] = []
+        for tokens in (1024, 4096):  # what doesn't grow with the picture, such as the text's share, cancels out
+            given, width = inputs(tokens)
+            found.append(most_values(model, **given, return_dict=False)[0])
+        print(f"{title}: {(found[1] - found[0]) / 3072 / width:.1f} x {width} values for each token")
+    vae = diffusers.AutoencoderKLQwenImage().requires_grad_(False)
+    decoded, _ = most_values(vae.decoder, torch.empty(1, 16, 1, 64, 64))
+    print(f"Qwen-Image's VAE: decoding {decoded / 512**2:.0f} values a pixel")
 
 
 def most_values(module: Any, *inputs: Any, **more: Any) -> tuple[float, Any]:
