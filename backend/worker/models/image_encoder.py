@@ -11,8 +11,9 @@ from ....protocol.errors import ModelBroken
 from ...library.headers import read_header
 from ..memory.plan import Group
 from ..third_party import torch, transformers
-from .inspection import Weights, find_weights
+from .component_folders import find_weights
 from .loading import Source
+from .weights import Weights
 
 _ENCODER_CLASS = "CLIPVisionModelWithProjection"
 

@@ -1,11 +1,10 @@
 """What a model folder is, told from its JSON files and safetensors headers, before any weight is loaded."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ....protocol.errors import ModelBroken, ModelMismatch, ModelMissing, ModelPickled
+from ....protocol.errors import ModelBroken, ModelMismatch
 from ....protocol.models import ModelKind
 from ...library.headers import read_header
 from ...library.recognised import TITLES
@@ -13,12 +12,13 @@ from ...library.recognition import recognise
 from ..conditioning.table import NetKind
 from ..families import FAMILIES, Family, FamilyId
 from . import stock_nets
+from .component_folders import find_weights, read_json, readable
 from .single_file import checkpoint_parts, controlnet_part
-from .weights import Weights, make_stamp
+from .weights import Weights
 
 LATENT_CHANNELS = 4  # of every family so far, and so what a plain UNet and every ControlNet take
 HOLE_CHANNELS = 9  # latents, a mask, and the latents of the picture with the hole
-_PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+_VOCABULARIES = ("vocab.json", "tokenizer.json", "spiece.model")
 _CONTROLNET_WEIGHTS = "diffusion_pytorch_model"
 _UNION_CLASS = "ControlNetUnionModel"
 _UNION_MODES = 6  # diffusers' default, for a config that doesn't say
@@ -86,18 +86,20 @@ def inspect_family(folder: Path, name: str) -> Family:
     """The family of a checkpoint folder or file. Raises ModelMissing or ModelBroken."""
     if folder.is_file():
         return FAMILIES[checkpoint_parts(folder, name).family]
-    if not (folder / "model_index.json").is_file():
+    with readable(folder, name):
+        is_checkpoint = (folder / "model_index.json").is_file()
+    if not is_checkpoint:
         raise ModelBroken(
             model=name,
             reason=f"{folder} is not a diffusers checkpoint: it has no model_index.json. "
             "A ControlNet goes into a control, and a single file is named itself, not the folder where it lies",
         )
-    class_name = str(_read_json(folder / "model_index.json", name).get("_class_name", ""))
+    class_name = str(read_json(folder / "model_index.json", name).get("_class_name", ""))
     named = [family for family in FAMILIES.values() if class_name in family.checkpoint_classes]
     if len(named) == 1:
         return named[0]
     if named:  # SD 1 and SD 2 have the same pipelines
-        unet = _read_json(folder / "unet" / "config.json", name)
+        unet = read_json(folder / "unet" / "config.json", name)
         return next(family for family in named if _is_sd2(unet) == (family.id is FamilyId.SD2))
     known = ", ".join(family.title for family in FAMILIES.values())
     raise ModelBroken(model=name, reason=f"it is a {class_name or 'checkpoint of no known class'}; known are {known}")
@@ -129,7 +131,7 @@ def _checkpoint_file(file: Path, name: str, with_vae: bool) -> CheckpointInfo:
 
 def _checkpoint_folder(folder: Path, name: str, with_vae: bool) -> CheckpointInfo:
     family = inspect_family(folder, name)
-    denoiser = _read_json(folder / family.denoiser / "config.json", name)
+    denoiser = read_json(folder / family.denoiser / "config.json", name)
     _check_channels(denoiser, family, name)
     weights = {
         family.denoiser: find_weights(folder / family.denoiser, "diffusion_pytorch_model", name),
@@ -138,11 +140,13 @@ def _checkpoint_folder(folder: Path, name: str, with_vae: bool) -> CheckpointInf
         weights["vae"] = find_weights(folder / "vae", "diffusion_pytorch_model", name)
     for encoder, _, tokenizer in family.text_encoders:
         weights[encoder] = find_weights(folder / encoder, "model", name)
-        if not any((folder / tokenizer / file).is_file() for file in ("vocab.json", "tokenizer.json", "spiece.model")):
+        with readable(folder / tokenizer, name):
+            found = any((folder / tokenizer / file).is_file() for file in _VOCABULARIES)
+        if not found:
             raise ModelBroken(model=name, reason=f"{tokenizer}/vocab.json is missing")
-    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", name)
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json", name)
     # what diffusers takes where the checkpoint doesn't say
-    zeros = _read_json(folder / "model_index.json", name).get("force_zeros_for_empty_prompt", family.pooled_text)
+    zeros = read_json(folder / "model_index.json", name).get("force_zeros_for_empty_prompt", family.pooled_text)
     return CheckpointInfo(
         folder=folder,
         name=name,
@@ -216,9 +220,11 @@ def _config_traits(config: dict[str, Any]) -> NetTraits:
 
 
 def _controlnet_config(folder: Path, name: str) -> dict[str, Any]:
-    if (folder / "model_index.json").is_file():
+    with readable(folder, name):
+        is_checkpoint = (folder / "model_index.json").is_file()
+    if is_checkpoint:
         raise ModelBroken(model=name, reason="it is a checkpoint, and a control needs a ControlNet")
-    config = _read_json(folder / "config.json", name)
+    config = read_json(folder / "config.json", name)
     class_name = config.get("_class_name")
     if stock_nets.family_of(config) is not None:
         return config
@@ -289,74 +295,6 @@ def check_match(checkpoint: CheckpointInfo, controlnet: ControlNetInfo) -> None:
             checkpoint=checkpoint.name or "the embedded checkpoint",
             family=_describe(unet, net),
         )
-
-
-def find_weights(folder: Path, stem: str, name: str) -> Weights:
-    """The safetensors files of a component, whole as far as their headers tell.
-
-    Raises ModelMissing when the folder has no weights at all, ModelBroken when they are pickled, cut off,
-    or a shard is missing.
-    """
-    try:
-        return _find_weights(folder, stem, name)
-    except OSError as error:
-        raise ModelBroken(
-            model=name, reason=f"{folder} can't be read ({error.strerror}); look at its permissions and links"
-        ) from error
-
-
-def _find_weights(folder: Path, stem: str, name: str) -> Weights:
-    for variant in _variants(folder, stem):
-        suffix = f".{variant}" if variant else ""
-        index = folder / f"{stem}.safetensors.index{suffix}.json"
-        single = folder / f"{stem}{suffix}.safetensors"
-        if single.is_file():
-            files = [single]
-        elif index.is_file():
-            shards = cast("dict[str, str]", _read_json(index, name).get("weight_map", {}))
-            files = [_shard(folder, shard, name) for shard in sorted(set(shards.values()))]
-        else:
-            continue
-        for file in files:
-            read_header(file, name)
-        return Weights(folder=folder, variant=variant, stamp=make_stamp(files))
-    pickled = sorted(file for pattern in _PICKLED for file in folder.glob(pattern))
-    if pickled:
-        raise ModelPickled(model=name, file=f"{folder.name}/{pickled[0].name}", path=pickled[0])
-    raise ModelMissing(model=name, reason=f"{folder.name}/{stem}.safetensors is not there; fetch the model again")
-
-
-def _variants(folder: Path, stem: str) -> list[str | None]:
-    """The weights themselves, in half the precision, and whatever else is there.
-
-    So the running average (EMA), which is what such folders hold as the weights themselves, comes before "non_ema".
-    """
-    files = folder.glob(f"{stem}.*.safetensors")
-    found = {file.name.removeprefix(f"{stem}.").removesuffix(".safetensors") for file in files}
-    return [None, "fp16", *sorted(found - {"fp16"})]
-
-
-def _shard(folder: Path, shard: str, name: str) -> Path:
-    if Path(shard).name != shard or not shard.endswith(".safetensors"):
-        raise ModelBroken(model=name, reason=f"{folder.name}'s index names {shard[:80]!r}, which is no file beside it")
-    return folder / shard
-
-
-def _read_json(path: Path, name: str) -> dict[str, Any]:
-    shown = f"{path.parent.name}/{path.name}"
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ModelBroken(model=name, reason=f"{shown} is missing; fetch it again") from error
-    except OSError as error:
-        raise ModelBroken(
-            model=name, reason=f"{shown} can't be read ({error.strerror}); look at its permissions and links"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ModelBroken(model=name, reason=f"{shown} is no JSON ({error}); fetch it again") from error
-    if not isinstance(content, dict):
-        raise ModelBroken(model=name, reason=f"{shown} is not a JSON object; fetch it again")
-    return cast("dict[str, Any]", content)
 
 
 def _text_width(config: dict[str, Any]) -> int:

@@ -12,7 +12,8 @@ from ...library.headers import read_header
 from ...library.recognition import recognise
 from ..families import FAMILIES
 from . import references, shapes
-from .inspection import CheckpointInfo, find_weights
+from .component_folders import find_weights
+from .inspection import CheckpointInfo
 from .single_file import vae_part
 from .weights import Weights
 

@@ -14,8 +14,9 @@ from ....protocol.models import ModelKind
 from ...library.headers import read_header
 from ..memory.plan import Group
 from ..models import downloads
-from ..models.inspection import Weights, find_weights
+from ..models.component_folders import find_weights
 from ..models.loading import Source
+from ..models.weights import Weights
 from ..third_party import torch, transformers
 
 _CLASS = "StableDiffusionSafetyChecker"

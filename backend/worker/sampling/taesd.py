@@ -14,7 +14,7 @@ from ....protocol.models import ModelKind
 from ...library import folders
 from ...library.headers import read_header
 from ..families import Family
-from ..models.inspection import find_weights
+from ..models.component_folders import find_weights
 from ..models.layouts import Piece
 from ..models.weights import Part, Weights, fill, make_stamp, recipe_shapes
 from ..third_party import diffusers, torch

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from underpaint.backend.library.headers import read_header
 from underpaint.backend.worker.jobs import JobRunner
-from underpaint.backend.worker.models.inspection import find_weights
+from underpaint.backend.worker.models.component_folders import find_weights
 from underpaint.protocol.errors import ModelBroken, ModelPickled
 from underpaint.protocol.request import GenerateRequest
 from worker_runner import Job
