@@ -13,6 +13,8 @@ _SIZE_STEP = 64
 def sentence(plan: Plan, needs: Needs) -> str:
     """ "SDXL + 2 ControlNets in 8 GB: nets streamed, about 1.3 times slower (cuda:0 ..., float16, takes 7.1 GB)"."""
     how = _how(plan)
+    if needs.at_once is not None and needs.at_once != needs.size:
+        how += f", painted in tiles of {needs.at_once.width} x {needs.at_once.height}"
     if plan.tiled_vae:
         how += f", decoded in tiles of {plan.vae_tile_px}"
     if plan.slowdown >= 1.05:

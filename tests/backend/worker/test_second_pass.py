@@ -1,6 +1,8 @@
 """Two passes: sizes, maps, starts, tiles, progress, cancelling, plans; and all that is asked at once."""
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_adapters import write_adapter, write_encoder
 from underpaint.backend.blobstore import BlobStore
 from underpaint.backend.worker.conditioning import control_map
@@ -337,7 +340,7 @@ def test_the_plan_counts_one_tile_of_a_large_picture(runner: JobRunner, twice: A
     assert tiles < 1.01 * _denoiser(runner, small)
     assert peak(SecondPass()) > 50 * tiles
     plan = Job(runner, PlanRequest(picture=twice(SecondPass(tile_px=512), size=large, controls=()))).run().plan
-    assert "GB" in plan
+    assert "painted in tiles of 512 x 512" in plan
 
 
 def _denoiser(runner: JobRunner, request: GenerateRequest) -> int:
@@ -370,6 +373,40 @@ def test_tiles_show_plain_and_union_nets_their_part_of_each_map(
     assert tiles.tobytes() != whole.tobytes()
     without = painted(twice(SecondPass(**options, tile_px=128), checkpoint="sdxl", size=size, controls=()))[0]
     assert apart(tiles, without) > 1
+
+
+@pytest.fixture(scope="module")
+def filling(models: Path) -> str:
+    """The embedded checkpoint with the nine channels of one for inpainting."""
+    folder = models / "filling-tiles"
+    shutil.copytree(embedded.checkpoint(models), folder)
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps({**config, "in_channels": 9}))
+    (weights,) = (folder / "unet").glob("*.safetensors")
+    tensors = load_file(weights)
+    plain = tensors["conv_in.weight"]
+    added = np.random.default_rng(0).normal(0, 0.05, (plain.shape[0], 5, 3, 3)).astype(plain.dtype)
+    tensors["conv_in.weight"] = np.concatenate([plain, added], axis=1)
+    save_file(tensors, weights, metadata={"format": "pt"})
+    return folder.name
+
+
+def test_a_checkpoint_for_inpainting_sees_its_part_of_mask_and_rest(
+    painted: Painted, twice: Any, blobs: BlobStore, filling: str
+) -> None:
+    start = start_of(blobs, 1.0, hole=True)
+    options: dict[str, Any] = {"steps": 6, "overlap_px": 32}
+    size = Extent(width=192, height=128)
+    request = twice(None, checkpoint=filling, start=start, controls=(), size=size)
+    whole, tile, tiles = (
+        painted(dataclasses.replace(request, second_pass=SecondPass(**options, tile_px=side)))[0]
+        for side in (None, 256, 128)
+    )
+    assert np.abs(whole.astype(int) - tile.astype(int)).max() <= 1
+    assert apart(whole, tiles) < 20
+    mask, image = blobs.read_array(start.mask), blobs.read_array(start.image)  # type: ignore[arg-type]
+    assert mask.shape == image.shape[:2]
+    assert tiles.shape == (128, 192, 3)
 
 
 # ---------------------------------------------------------------------------------------------- all at once
