@@ -33,8 +33,18 @@ class _Source:
     found: Found
     reference: str
     origin: Origin
-    usual: ModelKind
-    repository: Path | None = None  # whose model card may name a licence
+    root: Root | None = None  # None for the Hugging Face cache
+    repository: Path | None = None  # there: whose model card may name a licence
+
+    @property
+    def usual(self) -> ModelKind:
+        """What lies in such a place, for a file that can't be opened."""
+        if self.root is None:
+            return ModelKind.CHECKPOINT if self.found.is_pipeline else ModelKind.UNKNOWN
+        for kind, places in self.root.places.items():
+            if any(place in self.found.path.parents for place in places):
+                return kind
+        return ModelKind.UNKNOWN
 
 
 class Index:
@@ -203,8 +213,9 @@ class Index:
             for walk in root.walks():
                 for found in walk:
                     if _is_new(found, seen):
-                        reference = _reference(found.path, root)
-                        yield _Source(found=found, reference=reference, origin=root.origin, usual=_usual(found, root))
+                        yield _Source(
+                            found=found, reference=_reference(found.path, root), origin=root.origin, root=root
+                        )
                 problems += walk.problems
             told.append(ModelFolder(path=str(root.path), origin=root.origin, problem="; ".join(problems)))
         yield from self._cached_sources(told, seen)
@@ -225,7 +236,6 @@ class Index:
                             found=found,
                             reference=reference if snapshot.is_main else str(found.path),
                             origin=Origin.HUGGING_FACE,
-                            usual=ModelKind.CHECKPOINT if found.is_pipeline else ModelKind.UNKNOWN,
                             repository=snapshot.folder,
                         )
                 problems += walk.problems
@@ -275,11 +285,3 @@ def _is_new(found: Found, seen: set[tuple[int, int]]) -> bool:
 def _reference(path: Path, root: Root) -> str:
     """What a request calls a model: its path under our folder, else its absolute path."""
     return path.relative_to(root.base).as_posix() if root.origin is Origin.UNDERPAINT else str(path)
-
-
-def _usual(found: Found, root: Root) -> ModelKind:
-    """What lies in a place, for those programs that sort their models."""
-    for kind, places in root.places.items():
-        if any(place in found.path.parents for place in places):
-            return kind
-    return ModelKind.UNKNOWN
