@@ -184,8 +184,6 @@ def _text_encoders(header: Header, family: FamilyId, file: Path, name: str) -> d
 
 def _check_family(unet: shapes.Shapes, family: FamilyId, file: Path, name: str) -> None:
     """Refuse relatives that are built alike and work otherwise."""
-    if family is FamilyId.SDXL and not any(key.startswith("down_blocks.1.attentions") for key in unet):
-        return
     width = next((shape[1] for key, shape in unet.items() if key.endswith("attn2.to_k.weight")), 0)
     pooled = unet.get("add_embedding.linear_1.weight", (0, 0))[1]
     if family is FamilyId.SDXL and (width, pooled) == (1280, 2560):
@@ -209,6 +207,8 @@ def _check_text(weights: dict[str, Weights], file: Path, name: str) -> None:
                 f"{WORDS}. Embeddings that were merged into it have to be files of their own",
             )
     width, text = configs["unet"]["cross_attention_dim"], sum(config["hidden_size"] for config in texts)
+    if "text_encoder_2" in configs and width == text:
+        width, text = shapes.pooled_width(configs["unet"]), configs["text_encoder_2"]["projection_dim"]
     if width != text:
         raise ModelBroken(
             model=name,

@@ -23,7 +23,7 @@ from underpaint.backend.worker.models.parametrization import scheduler_config
 from underpaint.protocol.errors import AdapterMismatch, ModelBroken, ModelError, ModelMismatch, ModelPickled
 from underpaint.protocol.geometry import Extent
 from underpaint.protocol.models import FamilyId
-from underpaint.protocol.request import Control, ControlKind, GenerateRequest, Precision
+from underpaint.protocol.request import Control, ControlKind, Embedding, GenerateRequest, Lora, Precision
 from worker_runner import Job, make_runner
 from worker_scene import depth_pass
 
@@ -380,3 +380,31 @@ def test_a_link_to_itself(tmp_path: Path, refused: Callable[..., str]) -> None:
     link = tmp_path / "loop.safetensors"
     link.symlink_to(link)
     assert "no such file or folder" in refused(link, error=ModelError)
+
+
+def test_relatives_that_are_built_alike_are_refused(tmp_path: Path, home: Path, refused: Callable[..., str]) -> None:
+    made = load_file(home / "sdxl.safetensors")
+    label = "model.diffusion_model.label_emb.0.0.weight"
+    to_text = {key: tensor for key, tensor in made.items() if key.endswith("attn2.to_k.weight")}
+
+    def file(width: int, pooled: int) -> Path:
+        texts = {key: torch.zeros(len(tensor), width) for key, tensor in to_text.items()}
+        changed = {**made, **texts, label: torch.zeros(len(made[label]), pooled)}
+        return single_files.save(changed, tmp_path / f"{width}-{pooled}.safetensors")
+
+    assert "SDXL's refiner" in refused(file(1280, 2560))
+    assert "unCLIP" in refused(file(1024, 2048))
+    assert "don't belong together" in refused(file(96, made[label].shape[1]))
+    assert "don't belong together" in refused(file(128, 6 * 256 + 8))
+
+
+def test_a_lora_and_a_textual_inversion_work_on_a_file_as_on_its_folder(tmp_path: Path, paint: Paint) -> None:
+    key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    made = {f"{key}.lora_down.weight": torch.randn(4, 32), f"{key}.lora_up.weight": torch.randn(32, 4)}
+    lora = Lora(lora=str(single_files.save(made, tmp_path / "lora.safetensors")))
+    word = single_files.save({"emb_params": torch.randn(2, 64)}, tmp_path / "word.safetensors")
+    changes = {"loras": (lora,), "embeddings": (Embedding(embedding=str(word), token="word"),), "prompt": "a word, cat"}
+    picture = paint(**changes)
+    assert np.array_equal(picture, paint("sd15", **changes))
+    for name in changes:
+        assert not np.array_equal(picture, paint(**{key: value for key, value in changes.items() if key != name}))
