@@ -163,14 +163,14 @@ RULES: tuple[Rule, ...] = (  # the first that holds counts
         name=r"\b(large|sd3 ?5?) ?turbo\b",
         kinds=_CHECKPOINT,
         families=frozenset({FamilyId.SD3}),
-        advice=_fixed(steps=4, guidance_scale=_NONE),
+        advice=_fixed(scheduler=Scheduler.EULER.value, steps=4, guidance_scale=_NONE),
         source="https://huggingface.co/stabilityai/stable-diffusion-3.5-large-turbo (4 steps, guidance_scale=0)",
     ),
     Rule(
         name=r"\bturbo\b",
         kinds=_CHECKPOINT,
         families=frozenset({FamilyId.Z_IMAGE}),
-        advice=_fixed(steps=9, guidance_scale=_NONE),
+        advice=_fixed(scheduler=Scheduler.EULER.value, steps=9, guidance_scale=_NONE),
         source="https://huggingface.co/Tongyi-MAI/Z-Image-Turbo (num_inference_steps=9, guidance_scale=0)",
     ),
     Rule(
@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (  # the first that holds counts
         kinds=_CHECKPOINT,
         families=frozenset({FamilyId.FLUX}),
         trait="schnell",
-        advice=_fixed(steps=4, guidance_scale=_NONE),
+        advice=_fixed(scheduler=Scheduler.EULER.value, steps=4, guidance_scale=_NONE),
         source="https://huggingface.co/black-forest-labs/FLUX.1-schnell (4 steps, guidance_scale=0)",
     ),
     Rule(
@@ -204,6 +204,35 @@ RULES: tuple[Rule, ...] = (  # the first that holds counts
         advice=_fixed(clip_skip=1),
         source="https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features (clip skip 2, as NovelAI's model "
         "and those made from it were trained; one layer is left out)",
+    ),
+    # What nothing else is known of, of the families that are trained for one sampler.
+    Rule(
+        name=r"",
+        kinds=_CHECKPOINT,
+        families=frozenset({FamilyId.SD3}),
+        advice=_fixed(scheduler=Scheduler.EULER.value, steps=28, guidance_scale=3.5, width=1024, height=1024),
+        source="https://huggingface.co/stabilityai/stable-diffusion-3.5-large (28 steps, guidance_scale=3.5)",
+    ),
+    Rule(
+        name=r"",
+        kinds=_CHECKPOINT,
+        families=frozenset({FamilyId.FLUX}),
+        advice=_fixed(scheduler=Scheduler.EULER.value, steps=28, guidance_scale=3.5, width=1024, height=1024),
+        source="https://huggingface.co/docs/diffusers/api/pipelines/flux (28 steps, guidance_scale=3.5)",
+    ),
+    Rule(
+        name=r"",
+        kinds=_CHECKPOINT,
+        families=frozenset({FamilyId.QWEN_IMAGE}),
+        advice=_fixed(scheduler=Scheduler.EULER.value, steps=50, guidance_scale=4.0, width=1328, height=1328),
+        source="https://huggingface.co/Qwen/Qwen-Image (50 steps, true_cfg_scale=4.0, 1328 x 1328)",
+    ),
+    Rule(
+        name=r"",
+        kinds=_CHECKPOINT,
+        families=frozenset({FamilyId.Z_IMAGE}),
+        advice=_fixed(scheduler=Scheduler.EULER.value, steps=50, guidance_scale=5.0, width=1024, height=1024),
+        source="https://huggingface.co/docs/diffusers/api/pipelines/z_image (the pipeline's own defaults)",
     ),
 )
 

@@ -72,9 +72,6 @@ class Stock:
     packed: bool  # latents reach the model as a row of 2 x 2 patches
     multiple_px: int = 16  # of a side: 8 by the VAE, 2 by the patches
     overflows_in_float16: bool
-    steps: int  # that its authors recommend
-    guidance_scale: float
-    native_px: int  # side of the pictures that it was trained on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +209,7 @@ FAMILIES: dict[FamilyId, Family] = {
             latent_rgb=_SDXL_LATENT_RGB,
             features=_PICTURES | {Feature.PREVIEWS, Feature.SINGLE_FILE},
         ),
-        # steps, guidance and sizes: the model cards of stabilityai/stable-diffusion-3.5-large,
-        # black-forest-labs/FLUX.1-dev, Qwen/Qwen-Image and Tongyi-MAI/Z-Image-Turbo
+        # what steps, guidance and sizes to begin with is in `library.advice`
         Family(
             id=FamilyId.SD3,
             title="Stable Diffusion 3.5",
@@ -247,9 +243,6 @@ FAMILIES: dict[FamilyId, Family] = {
                 fills_key="extra_conditioning_channels",
                 packed=False,
                 overflows_in_float16=False,
-                steps=28,
-                guidance_scale=3.5,
-                native_px=1024,
             ),
         ),
         Family(
@@ -285,9 +278,6 @@ FAMILIES: dict[FamilyId, Family] = {
                 several_class="FluxMultiControlNetModel",
                 packed=True,
                 overflows_in_float16=True,
-                steps=28,
-                guidance_scale=3.5,
-                native_px=1024,
             ),
         ),
         Family(
@@ -321,9 +311,6 @@ FAMILIES: dict[FamilyId, Family] = {
                 fills_key="extra_condition_channels",
                 packed=True,
                 overflows_in_float16=True,
-                steps=50,
-                guidance_scale=4.0,
-                native_px=1328,
             ),
         ),
         Family(
@@ -359,9 +346,6 @@ FAMILIES: dict[FamilyId, Family] = {
                 fills_only=False,
                 packed=False,
                 overflows_in_float16=True,
-                steps=9,
-                guidance_scale=0.0,
-                native_px=1024,
             ),
         ),
     )

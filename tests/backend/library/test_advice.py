@@ -62,12 +62,25 @@ def test_a_checkpoint_that_is_told_the_guidance_keeps_some() -> None:
 
 
 def test_the_transformer_families() -> None:
-    assert ask("flux1-schnell", CHECKPOINT, FamilyId.FLUX, "schnell") == Advice(steps=4, guidance_scale=1.0)
-    assert ask("flux1-dev", CHECKPOINT, FamilyId.FLUX, "dev") is None
-    assert ask("Z-Image-Turbo", CHECKPOINT, FamilyId.Z_IMAGE) == Advice(steps=9, guidance_scale=1.0)
+    euler = "EulerDiscreteScheduler"
+    few, nine = (Advice(scheduler=euler, steps=steps, guidance_scale=1.0) for steps in (4, 9))
+    assert ask("flux1-schnell", CHECKPOINT, FamilyId.FLUX, "schnell") == few
+    assert ask("Z-Image-Turbo", CHECKPOINT, FamilyId.Z_IMAGE) == nine
     assert ask("Qwen-Image-Lightning-4steps-V1.0", LORA, FamilyId.QWEN_IMAGE) == Advice(steps=4, guidance_scale=1.0)
-    assert ask("sd3.5_large_turbo", CHECKPOINT, FamilyId.SD3) == Advice(steps=4, guidance_scale=1.0)
+    assert ask("sd3.5_large_turbo", CHECKPOINT, FamilyId.SD3) == few
     assert ask("Hyper-FLUX.1-dev-8steps-lora", LORA, FamilyId.FLUX) == Advice(steps=8, guidance_scale=3.5)
+
+
+def test_the_transformer_families_have_defaults_of_their_own() -> None:
+    for title, family, steps, guidance, side in (
+        ("flux1-dev", FamilyId.FLUX, 28, 3.5, 1024),
+        ("sd3.5_large", FamilyId.SD3, 28, 3.5, 1024),
+        ("Qwen-Image", FamilyId.QWEN_IMAGE, 50, 4.0, 1328),
+        ("Z-Image", FamilyId.Z_IMAGE, 50, 5.0, 1024),
+    ):
+        assert ask(title, CHECKPOINT, family) == Advice(
+            scheduler="EulerDiscreteScheduler", steps=steps, guidance_scale=guidance, width=side, height=side
+        )
 
 
 def test_clip_skip_counts_as_here() -> None:
