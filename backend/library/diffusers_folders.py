@@ -89,7 +89,7 @@ def read_json(path: Path, name: str) -> Config:
 def weights(folder: Path, name: str) -> Iterator[Header]:
     """The headers of a component's weights. Raises ModelBroken where there are none, or not all of them."""
     for stem in _STEMS:
-        for variant in ("", ".fp16", ".bf16", ".fp8"):
+        for variant in _variants(folder, stem):
             single = folder / f"{stem}{variant}.safetensors"
             index = folder / f"{stem}.safetensors.index{variant}.json"
             if single.is_file():
@@ -102,7 +102,7 @@ def weights(folder: Path, name: str) -> Iterator[Header]:
                         model=name, reason=f"{folder.name}/{index.name} has no weight_map; fetch it again"
                     )
                 for shard in sorted(set(map(str, cast("dict[str, object]", shards).values()))):
-                    if Path(shard).name != shard:
+                    if Path(shard).name != shard or not shard.endswith(".safetensors"):
                         raise ModelBroken(
                             model=name, reason=f"{index.name} names {shard[:80]!r}, which is no file beside it"
                         )
@@ -113,6 +113,13 @@ def weights(folder: Path, name: str) -> Iterator[Header]:
         whole = folder.parent if (folder.parent / "model_index.json").is_file() else folder
         raise ModelPickled(model=name, file=f"{folder.name}/{pickled[0]}", path=whole)
     raise ModelBroken(model=name, reason=f"{folder.name} holds no weights; fetch the model again")
+
+
+def _variants(folder: Path, stem: str) -> list[str]:
+    """In the order in which the worker takes them: the weights themselves, in half the precision, whatever is there."""
+    files = folder.glob(f"{stem}.*.safetensors")
+    found = {file.name.removeprefix(stem).removesuffix(".safetensors") for file in files}
+    return ["", ".fp16", *sorted(found - {".fp16"})]
 
 
 def _pipeline(folder: Path, name: str) -> Recognised:

@@ -94,6 +94,9 @@ def _look(found: Found, reference: str, usual: ModelKind) -> tuple[Recognised, M
             what, told = _recognise(found, reference)
         except ModelBroken as error:
             what = Recognised(kind=usual, problem=str(error))
+        except OSError as error:
+            words = f"{found.path} can't be read ({error.strerror}); look at its permissions and links."
+            what = Recognised(kind=usual, problem=words)
         except Exception:  # a mistake of ours must not hide all other models
             log.exception("%s can't be looked at", found.path)
             what = unknown("It can't be looked at; the backend's log tells why.")

@@ -198,6 +198,28 @@ def test_folders_in_diffusers_layout_say_what_they_are(models: Path) -> None:
     assert {entry.precision for title, entry in found.items()} == {"float16"}
 
 
+@pytest.mark.parametrize("variant", ["fp16", "non_ema", "bf16"])
+def test_weights_in_any_variant_are_found(models: Path, variant: str) -> None:
+    folder = pipeline(models / "a")
+    for file in folder.glob("*/*.safetensors"):
+        file.rename(file.with_name(f"{file.stem}.{variant}.safetensors"))
+    assert [(entry.problem, entry.precision) for entry in looked(models).page().models] == [("", "float16")]
+
+
+def test_a_part_that_may_not_be_read_is_told(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the system's answer is put in place of its own."""
+    folder = pipeline(models / "a")
+    real = Path.glob
+
+    def glob(path: Path, pattern: str) -> object:
+        if path == folder / "vae":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", glob)
+    assert "can't be read (Permission denied)" in looked(models).page().models[0].problem
+
+
 def test_a_file_that_is_being_written_is_looked_at_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(models / "a.safetensors", LORA)
     real, times = entries.read_header, list[int]()
