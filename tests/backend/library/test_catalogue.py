@@ -5,6 +5,7 @@ import re
 from collections import Counter
 
 import pytest
+from underpaint.backend.library.advice import advice_for
 from underpaint.backend.library.catalogue import FILE, catalogue
 from underpaint.backend.worker.conditioning import unions
 from underpaint.backend.worker.conditioning.table import NetKind, convention
@@ -49,6 +50,14 @@ def test_each_can_be_downloaded_and_says_where_its_facts_are_from(entry: Catalog
     assert {ControlKind(kind) for kind in entry.control_kinds}.issubset(ControlKind)
     if entry.advice is not None and entry.advice.scheduler is not None:
         Scheduler(entry.advice.scheduler)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.kind is ModelKind.LORA], ids=named)
+def test_few_step_loras_are_advised_as_they_are_once_they_are_here(entry: CatalogueEntry) -> None:
+    title = (entry.file or entry.reference).rpartition("/")[2].removesuffix(".safetensors")
+    found = advice_for(title=title, kind=entry.kind, family=entry.family, metadata={}, traits=())
+    assert found is not None
+    assert entry.advice == found
 
 
 @pytest.mark.parametrize("entry", NETS, ids=named)
