@@ -6,7 +6,7 @@ anew for other LoRAs or weights, and so leaves nothing behind.
 
 import importlib
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -231,19 +231,18 @@ def _misfit(
 
 def _fuse(module: Any, component: str, loras: Sequence[LoraChoice]) -> None:
     """W + weight x alpha / rank x B A, summed in float32 over all LoRAs of a layer, then rounded once."""
-    library = torch()
-    with library.no_grad():
-        sums: dict[str, Any] = {}
-        for lora in loras:
-            with _opened(lora) as tensors:
-                for layer in lora.layers[component]:
-                    base = sums.get(layer.module)
-                    if base is None:
-                        base = module.get_submodule(layer.module).weight.detach().float()
-                    sums[layer.module] = layer.added(base, tensors, lora.weight_of(component), lora.reference)
-        for name, total in sums.items():
+    by_module: dict[str, list[tuple[LoraChoice, Layer]]] = {}
+    for lora in loras:
+        for layer in lora.layers[component]:
+            by_module.setdefault(layer.module, []).append((lora, layer))
+    with torch().no_grad(), ExitStack() as files:
+        tensors = {lora.stamp: files.enter_context(_opened(lora)) for lora in loras}
+        for name, entries in by_module.items():  # one by one, for in float32 all together take twice the model
             weight = module.get_submodule(name).weight
-            weight.data = total.to(weight.dtype)
+            total = weight.detach().float()  # itself, where it is in float32
+            for lora, layer in entries:
+                layer.add(total, tensors[lora.stamp], lora.weight_of(component), lora.reference)
+            weight.copy_(total)
 
 
 @contextmanager

@@ -82,8 +82,8 @@ class Layer:
             return False
         return not self.magnitude or math.prod(self.magnitude_shape) == weight[0 if self._of_outputs(weight) else 1]
 
-    def added(self, base: Any, tensors: Any, factor: float, name: str) -> Any:
-        """A float32 weight with this layer in it, a new tensor. Raises ModelBroken for values that aren't numbers.
+    def add(self, weight: Any, tensors: Any, factor: float, name: str) -> None:
+        """Put this layer into a float32 weight. Raises ModelBroken for values that aren't numbers.
 
         `tensors` gives tensors by key, as safetensors' `safe_open` does.
         """
@@ -97,9 +97,15 @@ class Layer:
         scale = self.scale
         if self.alpha and self._rank():
             scale = float(read(self.alpha)) / self._rank()
-        change = self._change(lambda role: read(self.keys[role])).reshape(base.shape)
-        changed = base + change * (factor * scale)
-        return self._lengthened(changed, read(self.magnitude), factor) if self.magnitude else changed
+        if self.sort is Sort.LORA and "mid" not in self.keys:
+            # in one go: every pass over the weights of a large model takes half a second
+            down, up = (read(self.keys[role]).flatten(1) for role in ("down", "up"))
+            weight.view(weight.shape[0], -1).addmm_(up, down, alpha=factor * scale)
+        else:
+            change = self._change(lambda role: read(self.keys[role]))
+            weight.add_(change.reshape(weight.shape), alpha=factor * scale)
+        if self.magnitude:
+            weight.mul_(self._lengths(weight, read(self.magnitude), factor))
 
     def _rank(self) -> int:
         """What alpha is divided by; 0 for a LoKr of whole matrices, which has none."""
@@ -134,14 +140,14 @@ class Layer:
             return torch().einsum("ij...,ip,jr->pr...", read(core), first, second)
         return (first @ second.flatten(1)).reshape(-1, *second.shape[1:])
 
-    def _lengthened(self, changed: Any, magnitude: Any, factor: float) -> Any:
-        """DoRA: the weights of each output, or of each input, get lengths of their own."""
-        if self._of_outputs(changed.shape):
-            lengths = changed.flatten(1).norm(dim=1).view(-1, *[1] * (changed.ndim - 1))
+    def _lengths(self, weight: Any, magnitude: Any, factor: float) -> Any:
+        """DoRA: what gives the weights of each output, or of each input, lengths of their own."""
+        if self._of_outputs(weight.shape):
+            lengths = weight.flatten(1).norm(dim=1).view(-1, *[1] * (weight.ndim - 1))
         else:
-            lengths = changed.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (changed.ndim - 2))
+            lengths = weight.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (weight.ndim - 2))
         scale = magnitude.reshape(lengths.shape) / lengths
-        return changed * (1 + factor * (scale - 1) if self.lycoris else scale)
+        return 1 + factor * (scale - 1) if self.lycoris else scale
 
     def _of_outputs(self, weight: tuple[int, ...]) -> bool:
         """Whether a DoRA's lengths are those of the outputs; LyCORIS once took the inputs'."""
