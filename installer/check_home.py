@@ -67,7 +67,8 @@ def check_models(computer: Computer) -> Finding:
     if not found:
         return ok(
             check,
-            f"None in {folder}. Folders and hub ids are found elsewhere, too; without, a small built-in model paints.",
+            f"None in {folder}. Others are found elsewhere, too: underpaint models lists them, underpaint download "
+            "fetches one. Without any, a small built-in model paints.",
         )
     sizes = {path.name: sum(file.stat().st_size for file in _files(path)) for path in found}
     named = ", ".join(f"{name} ({gigabytes(size)})" for name, size in list(sizes.items())[:12])
