@@ -17,8 +17,8 @@ def environments(home: Home) -> list[Path]:
 
 
 def data(home: Home) -> list[Path]:
-    """The queue, the pictures in it and the logs; not the models."""
-    queue = (*home.folder.glob("queue.*"), home.journal, home.blobs, home.logs)
+    """The queue, the pictures in it, the logs and the list of models; not the models."""
+    queue = (*home.folder.glob("queue.*"), home.journal, home.blobs, home.logs, home.model_list)
     return [path for path in queue if path.exists()]
 
 
