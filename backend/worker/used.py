@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...protocol.errors import ModelError
 from ...protocol.models import ModelKind
 from ...protocol.request import GenerateRequest
 from .inspecting import Inspected
+from .models.component_folders import find_weights
 from .models.hashing import LoadedModel
 from .models.inspection import CheckpointInfo, Weights
 
@@ -15,7 +17,7 @@ _EMBEDDED = "Embedded"  # the title of what is made here rather than found
 def loaded_models(request: GenerateRequest, inspected: Inspected) -> tuple[LoadedModel, ...]:
     """Every model that is read from files, once each: the checkpoint, the ControlNets that count, what prompts name."""
     found = (
-        *_of_checkpoint(inspected.checkpoint),
+        *_of_checkpoint(request, inspected.checkpoint),
         *_of_controls(request, inspected),
         *_of_prompts(inspected),
         *_of_further(request, inspected),
@@ -23,10 +25,17 @@ def loaded_models(request: GenerateRequest, inspected: Inspected) -> tuple[Loade
     return tuple({(model.kind, model.reference, model.files): model for model in found}.values())
 
 
-def _of_checkpoint(info: CheckpointInfo) -> Iterator[LoadedModel]:
-    """The checkpoint with all its components."""
+def _of_checkpoint(request: GenerateRequest, info: CheckpointInfo) -> Iterator[LoadedModel]:
+    """The checkpoint with all its components, and the VAE that stands in for its own.
+
+    Its own is part of it all the same, or the checkpoint would pass for another one with each VAE.
+    """
     folder = info.folder if (info.folder / "model_index.json").is_file() else None
-    files = dict.fromkeys(file for weights in info.weights.values() for file in _files(weights))
+    parts = dict(info.weights)
+    vae = parts.pop("vae") if request.vae else None
+    own = _own_vae(folder, info.name) if vae is not None and folder is not None else None
+    parts |= {} if own is None else {"vae": own}
+    files = dict.fromkeys(file for weights in parts.values() for file in _files(weights))
     yield LoadedModel(
         kind=ModelKind.CHECKPOINT,
         reference=info.name,
@@ -34,6 +43,21 @@ def _of_checkpoint(info: CheckpointInfo) -> Iterator[LoadedModel]:
         folder=folder,
         title="" if info.name else _EMBEDDED,
     )
+    if vae is not None:
+        yield LoadedModel(
+            kind=ModelKind.VAE,
+            reference=request.vae,
+            files=_files(vae),
+            folder=None if vae.part is not None else vae.folder,
+        )
+
+
+def _own_vae(folder: Path, name: str) -> Weights | None:
+    """A folder's VAE; one whose VAE is replaced may be without."""
+    try:
+        return find_weights(folder / "vae", "diffusion_pytorch_model", name)
+    except ModelError:
+        return None
 
 
 def _of_controls(request: GenerateRequest, inspected: Inspected) -> Iterator[LoadedModel]:

@@ -94,6 +94,22 @@ def test_a_result_names_every_model_with_its_hash(
     assert f"Model hash: {checkpoint.sha256[:10]}, Model: sdxl" in text
 
 
+def test_another_vae_is_named_and_the_checkpoint_stays_what_it_is(
+    runner: JobRunner, models: Path, tmp_path: Path, asked: Callable[..., GenerateRequest]
+) -> None:
+    own = next((models / "embedded").iterdir()) / "vae"
+    other = shutil.copytree(own, tmp_path / "vae")
+    plain = run(runner, asked(controls=()))
+    result = run(runner, asked(controls=(), vae=str(other)))
+    told = {model.kind: model for model in result.models}
+    assert told[ModelKind.CHECKPOINT] == plain.models[0]
+    vae = told[ModelKind.VAE]
+    digest = hashlib.sha256((other / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
+    line = f"{digest} diffusion_pytorch_model.safetensors\n"
+    assert (vae.reference, vae.sha256) == (str(other), hashlib.sha256(line.encode()).hexdigest())
+    assert "VAE: vae" in record.parameters(asked(vae=str(other)), result)
+
+
 def test_the_embedded_models_are_named_too(runner: JobRunner, asked: Callable[..., GenerateRequest]) -> None:
     result = run(runner, asked())
     assert [model.title for model in result.models] == [
