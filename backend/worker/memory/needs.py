@@ -14,6 +14,7 @@ in use writes out. They grow exactly with the area and the rows of the batch. Pe
 of its next to last level, and encoding 640.
 """
 
+import re
 from dataclasses import dataclass
 
 from ....protocol.geometry import Extent
@@ -21,6 +22,18 @@ from .plan import Group
 
 LATENT_PX = 8  # a latent's side in pixels
 TEXT_TOKENS = 77
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+_LETTERS = 6  # of a token, hardly ever fewer where a word has several
+_CHUNK = 75 - 20  # tokens; as many may move to the next chunk for a comma's sake
+
+
+def text_chunks(prompt: str) -> int:
+    """How many chunks CLIP reads a prompt in, guessed from above without a tokenizer; 1 at least."""
+    tokens = sum(1 + (len(word) - 1) // _LETTERS for word in _WORD.findall(prompt))
+    if tokens < TEXT_TOKENS - 2 and "BREAK" not in prompt:
+        return 1
+    return prompt.count("BREAK") + max(1, -(-tokens // _CHUNK))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +64,7 @@ class Needs:
     guided: bool  # with classifier-free guidance, which doubles the rows
     evaluations: int  # of the model for each picture
     controls: int  # each keeps its condition embedding
+    text_chunks: int = 1  # of the longest prompt, each of TEXT_TOKENS
     width_peak: float  # the widest level with attention: channels x its share of the latent's pixels
     skip_values: float  # of all the UNet's skips, for each latent pixel
     vae_channels: tuple[int, ...]
@@ -88,7 +102,7 @@ class Needs:
         residuals = self.skip_values if self.nets else 0.0
         row = self.latent_px * (21 * self.width_peak + self.skip_values + residuals)
         # Keys and values of the text, and condition embeddings as wide as the UNet's first level.
-        kept = 2 * TEXT_TOKENS * sum(part.text_keys for part in self.parts)
+        kept = 2 * self.text_chunks * TEXT_TOKENS * sum(part.text_keys for part in self.parts)
         kept += 2 * self.image_tokens * sum(part.text_keys for part in self.parts if not part.is_net)
         embeddings = self.controls * self.latent_px * self.width_peak * self.batch
         return self.rows * (row + kept + self.fixed_values) + embeddings

@@ -11,7 +11,7 @@ from ....protocol.request import GenerateRequest
 from ..models.choice import NetChoice
 from ..models.inspection import CheckpointInfo
 from ..models.weights import Weights
-from .needs import Needs, Part
+from .needs import Needs, Part, text_chunks
 from .plan import Group
 from .stock_sizes import stock_needs
 
@@ -72,6 +72,9 @@ def needs(
         guided=request.guidance_scale > 1,
         evaluations=evaluations or request.steps,
         controls=len(nets),
+        text_chunks=max(
+            text_chunks(text) for picture in request.pictures for text in (picture.prompt, picture.negative_prompt)
+        ),
         width_peak=_widest(config, channels),
         skip_values=_skips(config, channels),
         vae_channels=tuple(vae.get("block_out_channels", (128, 256, 512, 512))),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from clip_stages import tokenizer
+from underpaint.backend.worker.memory.needs import text_chunks
 from underpaint.backend.worker.models.embeddings import Lexicon
 from underpaint.backend.worker.sampling.chunks import Chunk, chunks
 from underpaint.backend.worker.sampling.prompt_syntax import parse
@@ -58,6 +59,14 @@ def test_weights_go_with_their_tokens_over_a_cut() -> None:
     assert second.weights[1:21] == (1.5,) * 20
     assert set(second.weights[21:]) == {1.0}
     assert second.weights[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "least"),
+    [("", 1), ("a cat, on a mat", 1), ("word, " * 60, 2), ("word " * 300, 4), ("a BREAK b", 2), ("word. " * 100, 3)],
+)
+def test_plans_count_with_as_many_chunks_at_least(prompt: str, least: int) -> None:
+    assert least <= text_chunks(prompt) <= 3 * least
 
 
 def test_the_vectors_of_a_word_stay_together() -> None:
