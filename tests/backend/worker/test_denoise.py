@@ -109,7 +109,7 @@ def test_the_host_is_at_most_two_evaluations_ahead_of_a_gpu(monkeypatch: pytest.
             journal.append(("done", self.index))
 
     gpu = SimpleNamespace(Event=Event, current_stream=lambda device: device)
-    pace = loop._Pace(torch.device(kind), lambda index: journal.append(("told", index)))
+    pace = loop.Pace(torch.device(kind), lambda index: journal.append(("told", index)))
     monkeypatch.setattr(loop, "torch", lambda: SimpleNamespace(cuda=gpu, mps=gpu))
     for index in range(4):
         pace.queued(index)
