@@ -63,9 +63,9 @@ def fill(bar: QMenuBar, result: ResultView, run: RunBar, deeds: Deeds) -> None:
     models = bar.addMenu("&Models")
     models.addActions(
         [
-            action("Download a Model…", deeds.catalogue, icon_name="save"),
-            action("Models Folders…", deeds.models_folders, icon_name="open"),
-            action("Refresh the List", deeds.refresh_models, icon_name="again"),
+            action("Download…", deeds.catalogue, icon_name="save"),
+            action("Folders…", deeds.models_folders, icon_name="open"),
+            action("Refresh", deeds.refresh_models, icon_name="again"),
         ]
     )
     view = bar.addMenu("&View")
