@@ -179,7 +179,7 @@ def _guarded(model: str, part: str, load: Callable[..., Any], *arguments: Any) -
         return load(*arguments)
     except UnderpaintError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, LookupError, ArithmeticError, RuntimeError, TypeError) as error:
         if is_out_of_memory(error):
             raise
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,8 @@ nothing else is in the file.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,7 +63,8 @@ def checkpoint_parts(file: Path, name: str, *, with_vae: bool = True) -> FilePar
         stamp, beside = make_stamp([file]), make_stamp([settings] if settings.is_file() else [])
     except OSError as error:
         raise ModelBroken(model=name, reason=f"{file} can't be read ({error.strerror})") from error
-    return _checkpoint_parts(file, name, with_vae, stamp, beside)
+    with _sound(file, name):
+        return _checkpoint_parts(file, name, with_vae, stamp, beside)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -90,6 +92,11 @@ def _checkpoint_parts(file: Path, name: str, with_vae: bool, stamp: Stamp, _besi
 
 def controlnet_part(file: Path, name: str) -> Weights:
     """A ControlNet. Raises ModelBroken, naming what the file is instead."""
+    with _sound(file, name):
+        return _controlnet_part(file, name)
+
+
+def _controlnet_part(file: Path, name: str) -> Weights:
     header = read_header(file, name)
     keys = [key for key in header if key != METADATA]
     if "lora_controlnet" in header:
@@ -119,6 +126,11 @@ def vae_part(file: Path, name: str, family: FamilyId) -> Weights:
 
     Raises ModelBroken, naming what the file is instead.
     """
+    with _sound(file, name):
+        return _vae_part(file, name, family)
+
+
+def _vae_part(file: Path, name: str, family: FamilyId) -> Weights:
     header = read_header(file, name)
     prefix = _VAE if any(key.startswith(_VAE) for key in header) else ""
     recipe = _vae(header, prefix, file, name, missing=False)
@@ -235,9 +247,16 @@ def _configured(
         raise ModelBroken(
             model=name, reason=f"{file.name} lacks {str(error)[:120]!r}, so it is not complete; fetch it again"
         ) from error
-    except (ValueError, IndexError) as error:
+
+
+@contextmanager
+def _sound(file: Path, name: str) -> Generator[None]:
+    """Says of shapes that can't be reckoned with that they can't; a file may claim any."""
+    try:
+        yield
+    except (ValueError, LookupError, ArithmeticError, TypeError) as error:
         raise ModelBroken(
-            model=name, reason=f"{file.name} has tensors of shapes that no model that is known here has"
+            model=name, reason=f"{file.name} has tensors of shapes that no model that is known here has; fetch it again"
         ) from error
 
 

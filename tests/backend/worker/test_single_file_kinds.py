@@ -1,7 +1,9 @@
 """What single files may be stored as, what they say of themselves, and what they are refused for."""
 
 import json
+import math
 import os
+import random
 import shutil
 import struct
 from collections.abc import Callable
@@ -408,3 +410,43 @@ def test_a_lora_and_a_textual_inversion_work_on_a_file_as_on_its_folder(tmp_path
     assert np.array_equal(picture, paint("sd15", **changes))
     for name in changes:
         assert not np.array_equal(picture, paint(**{key: value for key, value in changes.items() if key != name}))
+
+
+def test_whatever_shapes_a_file_claims_it_is_taken_or_refused_in_words(home: Path, tmp_path: Path) -> None:
+    chance = random.Random(5)
+    whole = {key: tuple(tensor.shape) for key, tensor in load_file(home / "sd15.safetensors").items()}
+    file, ends = tmp_path / "odd.safetensors", set[bool]()
+    for _ in range(60):
+        claimed = dict(whole)
+        for key in chance.sample(sorted(claimed), chance.choice([1, 3, 20])):
+            shape = claimed.pop(key)
+            odd = tuple(chance.choice([0, 1, 3, 64]) for _ in range(chance.randrange(6)))
+            match chance.randrange(4):
+                case 0:
+                    claimed[key] = odd
+                case 1:
+                    claimed[key] = shape[:-1]
+                case 2:
+                    claimed[key.replace(chance.choice("0123."), chance.choice(["9999", "", "x"]), 1)] = shape
+        sparse(file, claimed)
+        try:
+            inspect_checkpoint(file, "odd")
+            ends.add(True)
+        except ModelBroken as error:
+            assert "odd.safetensors" in str(error)
+            ends.add(False)
+    assert ends == {True, False}
+
+
+def sparse(file: Path, claimed: dict[str, tuple[int, ...]]) -> None:
+    """A file of zeros that takes no room on most disks."""
+    header: dict[str, Any] = {}
+    place = 0
+    for key, shape in claimed.items():
+        end = place + math.prod(shape)
+        header[key] = {"dtype": "U8", "shape": shape, "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header).encode()
+    with file.open("wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text)
+        stream.truncate(8 + len(text) + place)
