@@ -8,6 +8,7 @@ import pytest
 import torch
 from lora_files import fused, lora, stock, unet_layers, write_diffusers, write_kohya
 from safetensors.torch import load_file, save_file
+from underpaint.backend.worker.memory.keepers import OnDisk
 from underpaint.backend.worker.models import adapters
 from underpaint.backend.worker.models.inspection import CheckpointInfo, inspect_checkpoint
 from underpaint.backend.worker.models.loading import checkpoint_sources
@@ -134,6 +135,22 @@ def test_what_counts_for_nothing_is_left_away_and_what_is_removed_leaves_nothing
     for name, source in plain.items():
         for key, value in source.load(torch.float32).state_dict().items():
             assert torch.equal(value, again[name].state_dict()[key])
+
+
+def test_weights_that_come_from_disk_for_each_turn_come_with_their_loras(sd15: CheckpointInfo, tmp_path: Path) -> None:
+    """The way of offloading that reads a file again, into a module that is empty in between."""
+    file = lora(sd15, tmp_path / "a.safetensors", "kohya")
+    expected = fused(sd15, (file, 0.7, None))["unet"].state_dict()
+    choices = adapters.choose([(str(file), 0.7, None)], sd15, models=tmp_path)
+    source = adapters.with_loras(checkpoint_sources(sd15), choices)["unet"]
+    keeper = OnDisk(source.empty(torch.float32), "cpu", lambda: source.load(torch.float32))
+    for _ in range(2):
+        keeper.fetch()
+        found = keeper.module.state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], value) for key, value in expected.items())
+        keeper.drop()
+        assert all(weight.is_meta for weight in keeper.module.parameters())
 
 
 def test_the_stamp_tells_file_and_weight(sd15: CheckpointInfo, tmp_path: Path) -> None:
