@@ -183,7 +183,8 @@ def _transplant(fresh: Any, into: Any) -> None:
         target = into.get_submodule(name)
         target._parameters.update(source._parameters)
         target._buffers.update(source._buffers)
-        for key, value in vars(source).items():
+        own: dict[str, Any] = vars(source)
+        for key, value in own.items():
             if isinstance(value, torch().Tensor):  # a table that is no buffer, such as Qwen-Image's of positions
                 setattr(target, key, value)
 
