@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 from underpaint.backend.library.advice import RULES, advice_for, source_of
+from underpaint.backend.library.catalogue import catalogue
 from underpaint.protocol.models import Advice, FamilyId, ModelKind
 from underpaint.protocol.request import Scheduler, Sigmas
 
@@ -130,3 +131,22 @@ def test_every_fact_has_its_source_and_every_word_is_one_of_the_request_s() -> N
         title="sdxl_lightning_4step_lora", kind=LORA, family=SDXL, metadata=NO_METADATA, traits=()
     )
     assert source_of(title="cat", kind=LORA, family=SDXL, metadata=NO_METADATA, traits=()) == ""
+
+
+def test_the_catalogue_says_the_same_of_what_it_recommends() -> None:
+    checked = 0
+    for entry in catalogue().entries:
+        advice = entry.advice
+        if advice is None or advice.scheduler is None:
+            continue
+        title = entry.file or entry.reference.rpartition("/")[2]
+        told = ask(title, entry.kind, entry.family)
+        assert told is not None, entry.reference
+        assert (advice.scheduler, advice.steps, advice.guidance_scale) == (
+            told.scheduler,
+            told.steps,
+            told.guidance_scale,
+        )
+        assert (advice.sigmas or "default") == told.sigmas
+        checked += 1
+    assert checked >= 5
