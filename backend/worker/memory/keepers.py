@@ -183,10 +183,10 @@ def _transplant(fresh: Any, into: Any) -> None:
         target = into.get_submodule(name)
         target._parameters.update(source._parameters)
         target._buffers.update(source._buffers)
-        own: dict[str, Any] = vars(source)
-        for key, value in own.items():
-            if isinstance(value, torch().Tensor):  # a table that is no buffer, such as Qwen-Image's of positions
-                setattr(target, key, value)
+        tables: dict[str, Any] = source.__dict__
+        for key in list(tables):
+            if isinstance(tables[key], torch().Tensor):  # that are no buffers, such as Qwen-Image's of positions
+                setattr(target, key, tables[key])
 
 
 def _empty(module: Any) -> None:
