@@ -27,7 +27,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNDERPAINT_BACKEND_PYTHON", sys.executable)
         service = Service(Home(tmp_path_factory.mktemp("shared") / "home"))
-        service.start()
+        service.start(idle_exit_s=600.0)  # longer than the tests that leave it alone take on a busy machine
     yield service
     service.stop()
     assert not service.workers()
