@@ -303,7 +303,11 @@ def _text_width(config: dict[str, Any]) -> int:
 
 
 def _is_sd2(unet: dict[str, Any]) -> bool:
-    return _text_width(unet) == 1024 and unet.get("addition_embed_type") is None
+    """By the text's width; where that is neither SD 1.5's nor SD 2's, by the matrices around the attention."""
+    if unet.get("addition_embed_type") is not None:
+        return False
+    width = _text_width(unet)
+    return width == 1024 or (width != 768 and bool(unet.get("use_linear_projection")))
 
 
 def _signature(config: dict[str, Any]) -> tuple[object, ...]:
