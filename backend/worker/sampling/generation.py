@@ -27,7 +27,7 @@ from .hints import HintCache
 from .image_prompts import ImagePairs, ImagePromptCache, ImagePromptInput, image_keys
 from .networks import ImageKeys
 from .previews import Previewer
-from .prompts import EncodedPicture, PromptCache, TextEncoders, stacked
+from .prompts import EncodedPicture, PromptCache, TextEncoders, evenly, stacked
 from .safety import blackened, objected
 from .second_pass import SecondPassInput, TileNet, first_start, second_start, stacked_starts
 from .solvers import Solver
@@ -139,7 +139,8 @@ def generate(
             again = _enlarged(brief, brief.second, latents, clock, cancelled)
             latents = _denoised(brief, passes[1], caches.hints, prompts, generators, again, steps)
         pictures, notes = _decoded(brief, latents, clock, report, cancelled)
-    return Generated(images=pictures, timings=tuple(clock.timings), notes=(*previewer.notes, *notes))
+    lengths = _uneven(prompts, brief.request.batch_size)
+    return Generated(images=pictures, timings=tuple(clock.timings), notes=(*previewer.notes, *notes, *lengths))
 
 
 def _encoded_prompts(brief: Brief, cache: PromptCache, cancelled: Callable[[], bool]) -> list[EncodedPicture]:
@@ -150,6 +151,14 @@ def _encoded_prompts(brief: Brief, cache: PromptCache, cancelled: Callable[[], b
     with nullcontext() if known else models.placement.using("text"):
         # of the largest job it is minutes' work on a CPU
         return cache.encode(encoders, request.pictures, guided=guided, before_each=lambda: _stop_if(cancelled))
+
+
+def _uneven(prompts: Sequence[EncodedPicture], at_once: int) -> tuple[str, ...]:
+    """What to tell where prompts are of lengths that don't go together."""
+    batches = [prompts[first : first + at_once] for first in range(0, len(prompts), at_once)]
+    if all(map(evenly, batches)):
+        return ()
+    return ("Prompts of very different lengths were brought to one length by repeating parts of the shorter ones.",)
 
 
 def _text_encoders(brief: Brief) -> TextEncoders:

@@ -12,7 +12,7 @@ from .clip_text import Stage, encode
 from .prompt_syntax import parse, plain
 
 _KEPT = 512  # every text of the largest job; 0.6 MB each chunk for SDXL in float32, in main memory
-_MOST_REPEATED = 16  # times as many tokens as the shortest prompt of a batch, for prompts of several lengths
+_MOST_TOKENS = 16 * 77  # that prompts of several lengths are brought to, where none is longer by itself
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,7 +127,7 @@ def _tokens(rows: Sequence[Encoded]) -> int:
     """The length that all rows get."""
     lengths = {row.text.shape[1] for row in rows}
     common = math.lcm(*lengths)
-    return common if common <= _MOST_REPEATED * min(lengths) else max(lengths)
+    return common if common <= max(_MOST_TOKENS, max(lengths)) else max(lengths)
 
 
 def _zeros(like: Encoded) -> Encoded:

@@ -198,6 +198,13 @@ def test_pictures_of_several_lengths_are_painted_together(paint: Paint, blobs: B
     assert not np.array_equal(alone[1], alone[2])
 
 
+def test_lengths_that_do_not_go_together_are_told(paint: Paint) -> None:
+    result, _ = paint("a " * 75 * 9, negative_prompt="b " * 75 * 8, steps=1)
+    assert any("repeating parts" in note for note in result.notes)
+    result, _ = paint("a " * 75 * 9, negative_prompt="b " * 75 * 3, steps=1)
+    assert not result.notes
+
+
 def test_what_other_programs_do_is_told_in_notes(paint: Paint) -> None:
     result, _ = paint("[a cat:a dog:0.5] AND a hat", negative_prompt="bad <lora:first>")
     told = " ".join(result.notes)
