@@ -3,7 +3,6 @@
 The models are called in what is called from here, never through a diffusers pipeline's call.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ....protocol.arrays import UInt8Array
-from ....protocol.errors import JobCancelled
 from ....protocol.geometry import Extent
 from ....protocol.jobs import Phase, Timing
 from ....protocol.request import GenerateRequest, Seamless
@@ -21,7 +19,7 @@ from ..third_party import torch
 from . import seamless
 from .clip_text import Stage
 from .decoding import decode
-from .denoise import Pace, denoise
+from .denoise import denoise
 from .guidance import ControlInput, GuidedModel
 from .hints import HintCache
 from .image_prompts import ImagePairs, ImagePromptCache, ImagePromptInput, image_keys
@@ -29,21 +27,11 @@ from .networks import ImageKeys
 from .previews import Previewer
 from .prompts import EncodedPicture, PromptCache, TextEncoders, evenly, stacked
 from .safety import blackened, objected
-from .second_pass import SecondPassInput, TileNet, first_start, second_start, stacked_starts
+from .second_pass import SecondPassInput, first_start, second_start, stacked_starts
 from .solvers import Solver
 from .start import LATENT_PIXELS, EncodedStart, StartPicture, begin, draw, encode_start, kept_put_back
-from .tiles import TiledModel, Tiling, first_tile
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """An evaluation of the models that is done."""
-
-    done: int  # 1 for the first
-    total: int  # of a picture, in all passes; Heun and PNDM take more than were asked for
-    picture: int  # 1 for the first; of several at once the first of them
-    share: float  # of the work of all steps of the job, 0 to 1
-    preview: UInt8Array | None  # (height / 8, width / 8, 3), or larger; None where there is no newer one
+from .steps import Clock, Pass, Step, Steps, stop_if
+from .tiles import TiledModel, first_tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,23 +68,6 @@ class Brief:
     safety: Any | None = None  # the safety checker, where one is asked for
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Pass:
-    """One way from noise, or from a picture under noise, to latents."""
-
-    size: Extent
-    solver: Solver
-    controls: Sequence[ControlInput]  # of the size
-    images: Sequence[ImageKeys]  # for a batch of one picture
-    tiling: Tiling | None = None
-    tile_net: TileNet | None = None
-
-    @property
-    def work(self) -> float:
-        """About how long it takes, by evaluations and pixels."""
-        return len(self.solver.timesteps) * self.size.width * self.size.height
-
-
 def generate(
     brief: Brief,
     caches: Caches,
@@ -112,23 +83,24 @@ def generate(
     `report` hears of each phase as it begins and of each step as it ends. Raises JobCancelled within two steps of
     `cancelled()` turning true, on a CPU within one, and leaves the models fit for the next job.
     """
-    clock = _Clock()
+    clock = Clock()
     _be_reproducible()
     with torch().inference_mode():
         report(Phase.ENCODE, None)
         prompts = _encoded_prompts(brief, caches.prompts, cancelled)
-        _stop_if(cancelled)
+        stop_if(cancelled)
         images = _encoded_images(brief, caches.images, cancelled)
-        _stop_if(cancelled)
+        stop_if(cancelled)
         passes = _passes(brief, images)
         start = _encoded_start(brief, passes[0].size)
         clock.lap(Phase.ENCODE)
-        _stop_if(cancelled)
+        stop_if(cancelled)
         place = brief.models.placement
         previewer = Previewer(
             brief.models.checkpoint.family, device=str(place.device), models=brief.previews, dtype=place.dtype
         )
-        steps = _Steps(brief, passes, previewer, clock, report, cancelled)
+        count = len(brief.request.pictures)
+        steps = Steps(passes, count, place.device, previewer, clock, report, cancelled)
         # on the CPU and in float32, whatever the device: a seed means the same picture everywhere
         generators = [torch().Generator("cpu").manual_seed(picture.seed) for picture in brief.request.pictures]
         latents: list[Any] = []
@@ -150,7 +122,7 @@ def _encoded_prompts(brief: Brief, cache: PromptCache, cancelled: Callable[[], b
     known = cache.knows(encoders, request.pictures, guided=guided)
     with nullcontext() if known else models.placement.using("text"):
         # of the largest job it is minutes' work on a CPU
-        return cache.encode(encoders, request.pictures, guided=guided, before_each=lambda: _stop_if(cancelled))
+        return cache.encode(encoders, request.pictures, guided=guided, before_each=lambda: stop_if(cancelled))
 
 
 def _uneven(prompts: Sequence[EncodedPicture], at_once: int) -> tuple[str, ...]:
@@ -194,7 +166,7 @@ def _encoded_images(brief: Brief, cache: ImagePromptCache, cancelled: Callable[[
     found: list[ImagePairs] = []
     with nullcontext() if known else place.using("text"):
         for prompt in brief.image_prompts:
-            _stop_if(cancelled)
+            stop_if(cancelled)
             found.append(cache.pairs(prompt, device=place.device, **options))
     return found
 
@@ -203,13 +175,13 @@ def _guided(brief: Brief) -> bool:
     return brief.request.guidance_scale > 1 and not brief.models.checkpoint.knows_guidance
 
 
-def _passes(brief: Brief, images: Sequence[ImagePairs]) -> list[_Pass]:
+def _passes(brief: Brief, images: Sequence[ImagePairs]) -> list[Pass]:
     device = brief.models.placement.device
 
     def keys(weights: Sequence[Sequence[float]]) -> list[ImageKeys]:
         return [image_keys(pairs, each, device=device) for pairs, each in zip(images, weights, strict=True)]
 
-    first = _Pass(
+    first = Pass(
         size=brief.request.size if brief.second is None else brief.second.first_size,
         solver=brief.solver,
         controls=brief.controls,
@@ -220,7 +192,7 @@ def _passes(brief: Brief, images: Sequence[ImagePairs]) -> list[_Pass]:
         return [first]
     return [
         first,
-        _Pass(
+        Pass(
             size=brief.request.size,
             solver=second.solver,
             controls=second.controls,
@@ -254,7 +226,7 @@ def _encoded(brief: Brief, start: StartPicture) -> EncodedStart:
 
 
 def _enlarged(
-    brief: Brief, second: SecondPassInput, latents: Sequence[Any], clock: "_Clock", cancelled: Callable[[], bool]
+    brief: Brief, second: SecondPassInput, latents: Sequence[Any], clock: Clock, cancelled: Callable[[], bool]
 ) -> list[EncodedStart]:
     """What the second pass of each picture begins with."""
     options: dict[str, Any] = {"strength": second.strength, "surround": brief.request.seamless}
@@ -267,10 +239,10 @@ def _enlarged(
         for each in latents:
             start = second_start(_picture(brief, each), brief.start, size, **options)
             clock.lap(Phase.DECODE)
-            _stop_if(cancelled)
+            stop_if(cancelled)
             starts.append(_encoded(brief, start))
             clock.lap(Phase.ENCODE)
-            _stop_if(cancelled)
+            stop_if(cancelled)
         return starts
 
 
@@ -288,7 +260,7 @@ def _picture(brief: Brief, latents: Any) -> UInt8Array:
 def _decoded(
     brief: Brief,
     latents: Sequence[Any],
-    clock: "_Clock",
+    clock: Clock,
     report: Callable[[Phase, Step | None], None],
     cancelled: Callable[[], bool],
 ) -> tuple[tuple[UInt8Array, ...], tuple[str, ...]]:
@@ -304,18 +276,18 @@ def _decoded(
             if brief.safety is not None:
                 objections.append(objected(brief.safety, images[-1], device=place.device, dtype=place.vae_dtype))
             clock.lap(Phase.DECODE)
-            _stop_if(cancelled)
+            stop_if(cancelled)
     return blackened(images, objections) if objections else (tuple(images), ())
 
 
 def _denoised(
     brief: Brief,
-    way: _Pass,
+    way: Pass,
     hints: HintCache,
     prompts: Sequence[EncodedPicture],
     generators: Sequence[Any],
     starts: Sequence[EncodedStart | None],
-    steps: "_Steps",
+    steps: Steps,
 ) -> list[Any]:
     """The latents (1, 4, height / 8, width / 8) float32 of each picture."""
     finished: list[Any] = []
@@ -339,13 +311,13 @@ def _denoised(
 
 def _denoised_batch(
     brief: Brief,
-    way: _Pass,
+    way: Pass,
     hints: HintCache,
     prompts: Sequence[EncodedPicture],
     generators: Sequence[Any],
     start: EncodedStart | None,
     surround: Seamless,
-    steps: "_Steps",
+    steps: Steps,
 ) -> Any:
     models = brief.models
     device = models.placement.device
@@ -387,88 +359,7 @@ def _denoised_batch(
     )
 
 
-class _Steps:
-    """Tells of the evaluations as they end, and ends the job with one when it is cancelled."""
-
-    def __init__(
-        self,
-        brief: Brief,
-        passes: Sequence[_Pass],
-        previewer: Previewer,
-        clock: "_Clock",
-        report: Callable[[Phase, Step | None], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        self._passes = passes
-        self._total = sum(len(way.solver.timesteps) for way in passes)
-        self._work = sum(way.work for way in passes)
-        self._device = brief.models.placement.device
-        self._pictures = len(brief.request.pictures)
-        self._previewer = previewer
-        self._preview: UInt8Array | None = None
-        self._clock, self._report, self._cancelled = clock, report, cancelled
-        self._way = passes[0]
-        self._first = self._count = self._before = 0
-        self._tiles = 1
-        self._pace = Pace(self._device, self._tile_finished)
-
-    def begin(self, way: _Pass, first: int, count: int) -> None:
-        """The evaluations to come are a pass's of `count` pictures from the one with index `first` on."""
-        self._way, self._first, self._count = way, first, count
-        self._before = sum(len(other.solver.timesteps) for other in self._passes[: self._passes.index(way)])
-        self._tiles = 1 if way.tiling is None else len(way.tiling.corners)
-        self._pace = Pace(self._device, self._tile_finished)
-
-    def queued(self, index: int, estimate: Callable[[], Any]) -> None:
-        """An evaluation is on its way."""
-        newest = self._previewer.show(estimate(), index)
-        self._preview = self._preview if newest is None else newest
-
-    def tile_queued(self, index: int, number: int) -> None:
-        """A tile of an evaluation is on its way; a GPU is kept two of them busy, and no more."""
-        self._pace.queued(index * self._tiles + number)
-
-    def finished(self, index: int) -> None:
-        """An evaluation is done."""
-        self._clock.lap(Phase.STEP)
-        preview, self._preview = self._preview, None
-        self._tell(index + 1, index + 1, preview)
-        _stop_if(self._cancelled)
-
-    def _tile_finished(self, count: int) -> None:
-        index, number = divmod(count, self._tiles)
-        if number + 1 < self._tiles:  # the last one is the evaluation's
-            self._tell(index, index + (number + 1) / self._tiles, None)
-        _stop_if(self._cancelled)
-
-    def _tell(self, done: int, progress: float, preview: UInt8Array | None) -> None:
-        """`progress` counts this pass's evaluations, and parts of the one underway."""
-        earlier = self._passes[: self._passes.index(self._way)]
-        of_pass = (self._first + self._count * progress / len(self._way.solver.timesteps)) / self._pictures
-        share = sum(way.work for way in earlier) / self._work + self._way.work / self._work * of_pass
-        step = Step(done=self._before + done, total=self._total, picture=self._first + 1, share=share, preview=preview)
-        self._report(Phase.STEP, step)
-
-
 def _be_reproducible() -> None:
     """Have cuDNN choose by the shapes alone, and not by what was quickest this once."""
     cudnn = torch().backends.cudnn
     cudnn.benchmark, cudnn.deterministic = False, True
-
-
-def _stop_if(cancelled: Callable[[], bool]) -> None:
-    if cancelled():
-        raise JobCancelled
-
-
-class _Clock:
-    """Splits the time since it was made into phases."""
-
-    def __init__(self) -> None:
-        self.timings: list[Timing] = []
-        self._last = time.perf_counter()
-
-    def lap(self, phase: Phase) -> None:
-        now = time.perf_counter()
-        self.timings.append(Timing(phase=phase, ms=1000 * (now - self._last)))
-        self._last = now
