@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "protocol.md"
 MODULES = ("version", "jobs", "events", "request", "models", "sources", "options", "geometry", "arrays", "errors")
+_ERRORS = ("base", "requests", "scenes", "backends", "models", "jobs")
 BEGIN, END = "<!-- types: written by tools/protocol_types.py -->", "<!-- end of the types -->"
 
 
@@ -33,12 +34,15 @@ def types() -> str:
 
 
 def _section(module: str) -> str:
-    source = (ROOT / "protocol" / f"{module}.py").read_text(encoding="utf-8")
+    place = ROOT / "protocol" / module
+    files = [place.with_suffix(".py")] if not place.is_dir() else [place / f"{part}.py" for part in _ERRORS]
+    source = "\n".join(file.read_text(encoding="utf-8") for file in files)
     lines = source.splitlines()
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     entries = [_errors(classes)] if module == "errors" else []
     entries += [_entry(node, lines) for node in classes if module != "errors" or node.name == "ErrorInfo"]
-    return f"### `protocol/{module}.py`\n\n" + "\n".join(entry for entry in entries if entry)
+    shown = f"{module}.py" if not place.is_dir() else f"{module}/"
+    return f"### `protocol/{shown}`\n\n" + "\n".join(entry for entry in entries if entry)
 
 
 def _entry(node: ast.ClassDef, lines: list[str]) -> str:

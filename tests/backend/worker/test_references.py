@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from underpaint.backend.worker.models import references
-from underpaint.protocol.errors import ControlNetNotChosen, ModelBroken, ModelMissing
+from underpaint.protocol.errors import ControlNetNotChosen, ModelMissing
 from underpaint.protocol.request import ControlKind
 
 
