@@ -45,6 +45,7 @@ _IN_LANE = {  # what is transient, and what a download
     Lane.LOOKS: (_ONLY, _NOT),
     Lane.DOWNLOADS: (_EITHER, _ONLY),
 }
+_REVISION = "SELECT seq FROM sqlite_sequence WHERE name = 'changes'"
 _LAST = (
     "SELECT coalesce(max(place), 0) FROM jobs"
     " WHERE state = ? AND transient = ? AND priority = ?"
@@ -304,7 +305,7 @@ class Database:
     def revision(self) -> int:
         """The newest change's number; 0 when nothing has happened yet."""
         # The counter, and not the newest row: that may have been forgotten with its job.
-        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
+        rows = self._rows(_REVISION)
         return int(rows[0]["seq"]) if rows else 0
 
     def changes(self, since: int, limit: int = 100) -> list[JobChanged]:
@@ -418,19 +419,26 @@ class Database:
             raise
 
 
-def copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path, *, revision: int) -> None:
     """A whole copy of a queue that is in use, durably at its place or not at all. For any thread.
 
-    Raises DamagedDatabase where the queue is, UnusableDatabase, OSError.
+    `revision` is what it holds at least. Whoever has it open goes on with the file that was; another one in its place,
+    an empty one above all, must not become the copy. Raises DamagedDatabase where the queue is damaged or not there,
+    UnusableDatabase, OSError.
     """
+    if not source.exists():
+        raise DamagedDatabase(f"The queue {source} was removed.")
     aside = target.with_name(f"{target.name}.new")
     aside.unlink(missing_ok=True)
     try:
-        with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(aside)) as writing:
+        there = f"{source.absolute().as_uri()}?mode=rw"  # which makes none
+        with closing(sqlite3.connect(there, uri=True)) as reading, closing(sqlite3.connect(aside)) as writing:
             reading.backup(writing)  # page by page: it would copy damage, too
             found = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise DamagedDatabase(f"The queue {source} is damaged ({found}).")
+            if _revision_in(writing) < revision:
+                raise DamagedDatabase(f"The queue {source} was emptied, or another one was put in its place.")
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         aside.replace(target)
@@ -440,3 +448,11 @@ def copy(source: Path, target: Path) -> None:
         raise UnusableDatabase(f"The queue {source} can't be copied ({error}).") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _revision_in(queue: sqlite3.Connection) -> int:
+    """The newest change's number, in a file that may be no queue of ours; -1 where it is none."""
+    if queue.execute("PRAGMA user_version").fetchone()[0] != len(MIGRATIONS):
+        return -1
+    found = queue.execute(_REVISION).fetchone()
+    return int(found[0]) if found else 0

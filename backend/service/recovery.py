@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 
 from ...protocol.client.home import Home
-from ...protocol.errors import JobConflict
+from ...protocol.errors import DiskFull, JobConflict, QueueLocked
 from . import journal
 from .database import DamagedDatabase, Database, UnusableDatabase, copy
 from .journal import Journal
@@ -29,7 +29,7 @@ def open_queue(home: Home) -> Database:
     """
     told = Journal(home.journal)
     try:
-        if _was_emptied(home):
+        if _was_emptied(home, told):
             raise DamagedDatabase(f"The queue {home.database} was emptied or removed.")
         database = Database(home.database, told)
         try:
@@ -63,17 +63,17 @@ async def keep_copy(home: Home, database: Database) -> None:
             continue
         try:
             turned = told.turn()  # what happens while the copy is made may be told twice, which does no harm
-            await run_in_threadpool(copy, home.database, home.database_copy)
+            await run_in_threadpool(copy, home.database, home.database_copy, revision=database.revision())
             told.drop(turned)
         except DamagedDatabase:
             raise
-        except (UnusableDatabase, OSError) as error:
+        except (UnusableDatabase, DiskFull, QueueLocked, OSError) as error:
             log.warning("%s It is tried again.", error)
 
 
-def _was_emptied(home: Home) -> bool:
+def _was_emptied(home: Home, told: Journal) -> bool:
     """Whether there was a queue, and its file is gone or has no byte; SQLite would begin a new one."""
-    existed = home.database_copy.exists() or home.unclean_mark.exists()
+    existed = home.database_copy.exists() or home.unclean_mark.exists() or told.size > 0
     return existed and not (home.database.exists() and home.database.stat().st_size)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -189,6 +190,118 @@ def test_damage_is_not_copied_over_the_copy(home, monkeypatch):
     assert home.database_copy.read_bytes() == before
     again = open_queue(home)
     assert [again.job(job_id).id for job_id in IDS[:11]] == IDS[:11]
+    close_queue(home, again)
+
+
+@pytest.mark.parametrize("spoil", [emptied, removed])
+def test_a_queue_that_is_lost_while_it_is_in_use_does_not_become_the_copy(home, monkeypatch, spoil):
+    """Its service goes on with the file that was, and sees nothing of it."""
+    monkeypatch.setattr(recovery, "_LOOK_EVERY_S", 0.01)
+    database = open_queue(home)
+    for job_id in IDS[:10]:
+        database.submit(job_id, submission("x" * 5000), at=1)
+    copied(home, database)
+    database.submit(IDS[10], submission(), at=1)
+    monkeypatch.setattr(recovery, "_COPY_AFTER_BYTES", 1)
+    before = home.database_copy.read_bytes()
+    spoil(home.database)
+    with pytest.raises(DamagedDatabase, match=r"emptied|removed"):
+        asyncio.run(asyncio.wait_for(keep_copy(home, database), 20))
+    assert home.database_copy.read_bytes() == before
+    database.close()
+    home.database.unlink(missing_ok=True)
+    again = open_queue(home)
+    assert [again.job(job_id).id for job_id in IDS[:11]] == IDS[:11]
+    close_queue(home, again)
+
+
+def test_an_older_queue_in_the_place_of_the_one_in_use_does_not_become_the_copy(home, monkeypatch):
+    monkeypatch.setattr(recovery, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(recovery, "_COPY_AFTER_BYTES", 1)
+    database = open_queue(home)
+    database.submit(IDS[0], submission(), at=1)
+    copied(home, database)
+    database.submit(IDS[1], submission(), at=1)
+    Database(home.folder / "older.sqlite3").close()
+    (home.folder / "older.sqlite3").replace(home.database)
+    for end in ("-wal", "-shm"):
+        home.database.with_name(home.database.name + end).unlink()
+    before = home.database_copy.read_bytes()
+    with pytest.raises(DamagedDatabase, match="another one"):
+        asyncio.run(asyncio.wait_for(keep_copy(home, database), 20))
+    assert home.database_copy.read_bytes() == before
+    assert [entry[0] for entry in entries(home.journal)] == [IDS[1]]
+    database.close()
+
+
+def test_a_queue_that_was_closed_before_its_first_copy_is_restored_from_the_journal(home):
+    database = open_queue(home)
+    database.submit(IDS[0], submission(), at=1)
+    close_queue(home, database)
+    assert not home.database_copy.exists()
+    removed(home.database)
+    again = open_queue(home)
+    assert again.job(IDS[0])
+    close_queue(home, again)
+
+
+def test_a_journal_that_cannot_be_begun_lets_the_old_one_go_on(home, monkeypatch):
+    """With its old handle closed it would write into whatever is opened next: a blob, the queue, a connection."""
+    journal = Journal(home.journal)
+    journal.submitted(IDS[0], submission(), 1.0)
+
+    def refuse(*_arguments):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+            journal.turn()
+    with (home.folder / "another").open("wb"):
+        journal.submitted(IDS[1], submission(), 1.0)
+    assert (home.folder / "another").read_bytes() == b""
+    assert [entry[0] for entry in entries(home.journal)] == IDS[:2]
+    journal.drop(journal.turn())
+    assert list(entries(home.journal)) == []
+    journal.close()
+
+
+def test_copies_that_fail_leave_no_journal_each(home):
+    journal = Journal(home.journal)
+    journal.submitted(IDS[0], submission(), 1.0)
+    turned = [journal.turn() for _ in range(5)]
+    assert len(set(turned)) == 1
+    assert len(list(home.journal.iterdir())) == 2
+    journal.submitted(IDS[1], submission(), 1.0)
+    journal.drop(turned[-1])
+    assert [entry[0] for entry in entries(home.journal)] == [IDS[1]]
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"1",
+        b"[]",
+        b"{}",
+        b'{"id": 1, "submission": {}, "at": 1}',
+        b'{"id": "x", "submission": {"request": {"type": "FilmRequest", "prompt": "secret"}}, "at": 1}',
+        b'{"change": {"job_id": "x", "to": "secret", "at": 1}}',
+        b"\x00" * 600,
+    ],
+)
+def test_a_line_that_cannot_be_understood_keeps_no_job_from_being_restored(home, line, caplog):
+    database = open_queue(home)
+    database.submit(IDS[0], submission(), at=1)
+    with next(home.journal.iterdir()).open("ab") as stream:
+        stream.write(b"\n" + line)
+    database.submit(IDS[1], submission(), at=1)
+    database.close()
+    overwritten(home.database)
+    again = open_queue(home)
+    assert [again.job(job_id).id for job_id in IDS[:2]] == IDS[:2]
+    assert "is passed over" in caplog.text
+    assert "secret" not in caplog.text
     close_queue(home, again)
 
 
