@@ -60,6 +60,7 @@ class PatientProtocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self._received = 0
         self._mark: _Mark | None = None
+        self._cut = False
 
     @property
     def welcome(self) -> bool:
@@ -74,7 +75,8 @@ class PatientProtocol(H11Protocol):
         """Take a newcomer in, in the place of the oldest stranger where there are many."""
         super().connection_made(transport)
         self.look(self.loop.time())
-        strangers = [one for one in self._all() if not one.welcome and not one.transport.is_closing()]
+        # Those that are closing count: over TLS that waits for the other side, and each holds a handle meanwhile.
+        strangers = [one for one in self._all() if not one.welcome and not one._cut]
         if len(strangers) > self.patience.strangers:
             min(strangers, key=lambda one: one.arrived).cut("too many connections without the token")
 
@@ -108,6 +110,7 @@ class PatientProtocol(H11Protocol):
     def cut(self, reason: str) -> None:
         """End the connection at once."""
         log.debug("a connection was cut: %s", reason)
+        self._cut = True
         self.transport.abort()
 
     def _overdue(self, elapsed_s: float, received: int, mark: _Mark) -> str:

@@ -101,9 +101,10 @@ def _listen(host: str, port: int) -> socket.socket:
         except BaseException:
             listener.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that none can have
+        reason = error.strerror if isinstance(error, OSError) else error
         raise RemoteRefused(
-            f"This computer can't listen on {host}, port {port}: {error.strerror}. Give --bind an address of its own "
+            f"This computer can't listen on {host}, port {port}: {reason}. Give --bind an address of its own "
             "(0.0.0.0 for all), and another port where this one is taken."
         ) from error
     return listener
@@ -156,7 +157,11 @@ def _plain(name: str) -> str:
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
+        pass
+    try:
         return name.lower().encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise RemoteRefused(f'"{name}" is no name that a computer can have ({error}).') from error
 
 
 def _handshake(certificate: Path, context: ssl.SSLContext, name: str | None) -> dict[str, Any]:

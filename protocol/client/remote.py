@@ -32,7 +32,7 @@ class Remote:
     def endpoint(self) -> Endpoint:
         """Where to connect. Raises RemoteInvalid."""
         parts = _parts(self.url)
-        return Endpoint(host=parts.hostname or "", port=parts.port or _HTTPS_PORT, pid=0, certificate=self.certificate)
+        return Endpoint(host=_host(parts), port=parts.port or _HTTPS_PORT, pid=0, certificate=self.certificate)
 
 
 def checked(remote: Remote) -> Remote:
@@ -78,7 +78,7 @@ def forget(home: Home) -> bool:
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        named = bool(_host(parts)) and (parts.port is None or parts.port > 0)
     except ValueError as error:
         raise RemoteInvalid(reason=f"{url} is no address: {error}") from error
     if parts.scheme != "https" or not named:
@@ -86,3 +86,8 @@ def _parts(url: str) -> SplitResult:
     if parts.username or parts.password or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise RemoteInvalid(reason="its address has only a name and a port: https://gpu.example:7443")
     return parts
+
+
+def _host(parts: SplitResult) -> str:
+    """As a Host header and a certificate have it. Raises ValueError for what no computer can be called."""
+    return (parts.hostname or "").encode("idna").decode("ascii")

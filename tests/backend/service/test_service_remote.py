@@ -19,6 +19,7 @@ import pytest
 from raw_door import Door, answer, send, until_closed
 from service_process import FAKE_WORKER, Service, alive, until
 from underpaint.backend.service.__main__ import IDLE_EXIT_S, _idle_exit_s, _parser
+from underpaint.backend.service.patience import Patience
 from underpaint.backend.service.remote import DEFAULT_PORT, RemoteRefused, _address, prepare
 from underpaint.installer import check_service, command
 from underpaint.installer.diagnostics import diagnostics
@@ -208,7 +209,21 @@ def test_who_says_nothing_in_the_handshake_is_cut_and_keeps_nobody_out(service: 
     assert "Traceback" not in service.home.service_log.read_text()
 
 
+def test_who_is_refused_and_does_not_hang_up_holds_few_handles(service: Service, papers: Papers) -> None:
+    far = serve(service, papers)
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            raw = stack.enter_context(far.knock())
+            send(raw, far.door.head(HELLO, b"Connection: close", token="wrong"))
+        assert len(list(Path(f"/proc/{service.pid}/fd").iterdir())) < Patience.strangers + 60
+        assert far.told(far.door.head(HELLO)) == (200, "")
+
+
 # ---- a client that uses it
+
+
+def test_a_name_in_another_script_is_asked_for_as_certificates_have_it(far: Far) -> None:
+    assert replace(far.chosen, url="https://Gpü.example").endpoint.authority == "xn--gp-yka.example:443"
 
 
 def test_a_whole_job_goes_over_tls(far: Far, near: Home, told: Told) -> None:
@@ -345,6 +360,7 @@ def test_a_spoiled_choice_is_not_taken_for_none(near: Home, text: str, monkeypat
         {"url": "https://user:secret@localhost:7443"},
         {"url": "https://localhost:7443/v1"},
         {"url": "https://localhost:99999"},
+        {"url": "https://gpu..example:7443"},
         {"token": ""},
         {"token": "short"},
         {"token": "0" * 32 + "\r\nX: y"},
@@ -498,7 +514,18 @@ def test_names_for_a_pattern_are_taken(empty: Home, tmp_path: Path) -> None:
     assert found.door.hosts == {b"two.gpu.example:%d" % port, b"[::1]:%d" % port}
 
 
-@pytest.mark.parametrize("bind", ["", ":7443", "127.0.0.1:many", "127.0.0.1:99999", "[::1", "no such host.invalid"])
+@pytest.mark.parametrize("name", ["", "gpu..example", ".gpu.example", "x" * 64])
+def test_a_name_that_none_can_have_is_refused(empty: Home, papers: Papers, name: str) -> None:
+    assert name in refused(empty, papers, names=(name,))
+
+
+def test_a_certificate_for_a_name_that_none_can_have_is_refused(empty: Home, tmp_path: Path) -> None:
+    assert '".gpu.example"' in refused(empty, issue(tmp_path / "dotted", "DNS:.gpu.example"))
+
+
+@pytest.mark.parametrize(
+    "bind", ["", ":7443", "127.0.0.1:many", "127.0.0.1:99999", "[::1", "no such host.invalid", "gpu..example:7443"]
+)
 def test_an_address_that_is_none_is_named(empty: Home, papers: Papers, bind: str) -> None:
     assert "listen" in refused(empty, papers, bind)
 
