@@ -97,25 +97,29 @@ def _lora(found: re.Match[str]) -> LoraTag:
     shown = found[0][:_SHOWN]
     if not name:
         raise InvalidRequest(reason=f'the tag "{shown}" in the prompt names no LoRA. Write <lora:name:0.8>')
-    unet, text = None, None
-    for place, weight in enumerate(weights):
-        key, _, named = weight.rpartition("=")
-        if not _NUMBER.fullmatch(named.strip()) or key.strip() not in ("", "unet", "te") or place > 1:
+    plain: list[float] = []
+    named: dict[str, float] = {}
+    for weight in weights:
+        key, _, number = (part.strip() for part in weight.rpartition("="))
+        if not _NUMBER.fullmatch(number) or key not in ("", "unet", "te") or len(plain) + len(named) > 1:
             raise InvalidRequest(
                 reason=f'the weights of "{shown}" in the prompt can\'t be read. Write <lora:name:0.8>, or '
-                "<lora:name:0.8:0.5> with a weight for the text encoders"
+                "<lora:name:0.5:0.8> with a weight for the text encoders before it"
             )
-        value = float(named)
+        value = float(number)
         if not abs(value) <= MAX_LORA_WEIGHT:
             raise InvalidRequest(
                 reason=f'a weight of "{shown}" in the prompt is {value:g}, expected {-MAX_LORA_WEIGHT:g} to '
                 f"{MAX_LORA_WEIGHT:g}"
             )
-        if key.strip() == "te" or (not key and place == 1):
-            text = value
+        if key:
+            named[key] = value
         else:
-            unet = value
-    return LoraTag(name=name, weight=1.0 if unet is None else unet, text_weight=text)
+            plain.append(value)
+    if len(weights) > 1 and plain and "te" not in named:  # A1111's order: the text encoders' first
+        named["te"] = plain.pop(0)
+    unet = named.get("unet", plain[0] if plain else None)
+    return LoraTag(name=name, weight=1.0 if unet is None else unet, text_weight=named.get("te"))
 
 
 def _weighted(text: str) -> list[Span]:

@@ -70,7 +70,7 @@ def test_a_lora_does_the_same_in_the_prompt_and_in_the_list(paint: Paint) -> Non
     assert same(paint(f"{PROMPT} <lora:first:0.7>"), listed)
     assert same(paint(f"<lyco:first.safetensors:0.3>{PROMPT}", loras=(Lora(lora="loras/first", weight=0.4),)), listed)
     assert same(paint(PROMPT, loras=(Lora(lora="first", weight=0.7, text_weight=0.7),)), listed)
-    apart = paint(f"{PROMPT} <lora:first:0.7:0.1>")
+    apart = paint(f"{PROMPT} <lora:first:0.1:0.7>")
     assert not same(apart, listed)
     assert same(paint(loras=(Lora(lora="first", weight=0.7, text_weight=0.1),)), apart)
     two = paint(f"{PROMPT} <lora:first:0.7><lora:second one:-0.5>".replace("second one", "Second One"))

@@ -73,11 +73,13 @@ def test_a_plain_text_is_text() -> None:
 LORAS = [
     ("<lora:name>", LoraTag(name="name")),
     ("<lora:name:0.8>", LoraTag(name="name", weight=0.8)),
-    ("<lora:name:0.8:0.5>", LoraTag(name="name", weight=0.8, text_weight=0.5)),
+    ("<lora:name:0.5:0.8>", LoraTag(name="name", weight=0.8, text_weight=0.5)),
     ("<lora: My LoRA v1.2 : -0.5 >", LoraTag(name="My LoRA v1.2", weight=-0.5)),
     ("<lyco:name:1.5>", LoraTag(name="name", weight=1.5)),
     ("<LORA:sub/folder/name:.7>", LoraTag(name="sub/folder/name", weight=0.7)),
     ("<lora:name:unet=0.4:te=0.6>", LoraTag(name="name", weight=0.4, text_weight=0.6)),
+    ("<lora:name:0.5:unet=0.8>", LoraTag(name="name", weight=0.8, text_weight=0.5)),
+    ("<lora:name:0.8:te=0.5>", LoraTag(name="name", weight=0.8, text_weight=0.5)),
     ("<lora:name:te=0>", LoraTag(name="name", text_weight=0)),
 ]
 
