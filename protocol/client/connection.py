@@ -3,7 +3,7 @@
 import http.client
 import ssl
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from types import TracebackType
 
@@ -29,6 +29,7 @@ from .event_stream import EventStream, error_from
 from .home import Home
 
 CALL_TIMEOUT_S = 30.0  # no answer takes long; jobs are waited for through events
+_PIECE_BYTES = 256 << 10  # of a body
 
 
 class Connection:
@@ -249,8 +250,13 @@ class Connection:
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         if self._http is None:
             self._http = transport.open_http(self.endpoint, self._timeout_s)
+        headers = {"Authorization": f"Bearer {self._token}"}
         try:
-            self._http.request(method, path, body=body, headers={"Authorization": f"Bearer {self._token}"})
+            if body is None:
+                self._http.request(method, path, headers=headers)
+            else:
+                headers["Content-Length"] = str(len(body))
+                self._http.request(method, path, body=_pieces(body), headers=headers)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             if body is None:
                 raise
@@ -278,3 +284,10 @@ class Connection:
         if isinstance(error, TokenRefused) and self.home is not None:
             return TokenRefused(path=self.home.token_file)
         return error
+
+
+def _pieces(body: bytes) -> Iterator[memoryview]:
+    """A body in parts: a socket's timeout is for one `sendall`, and a large array over a slow network takes longer."""
+    view = memoryview(body)
+    for start in range(0, len(view), _PIECE_BYTES):
+        yield view[start : start + _PIECE_BYTES]

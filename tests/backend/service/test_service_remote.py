@@ -24,6 +24,7 @@ from underpaint.backend.service.remote import DEFAULT_PORT, RemoteRefused, _addr
 from underpaint.installer import check_service, command
 from underpaint.installer.diagnostics import diagnostics
 from underpaint.installer.findings import Computer, Verdict
+from underpaint.protocol import arrays
 from underpaint.protocol.client import Connection, Home, connect, ensure_running, remote, run
 from underpaint.protocol.client.remote import Remote
 from underpaint.protocol.errors import (
@@ -268,6 +269,45 @@ def test_events_wait_as_long_as_asked_and_bring_what_was_missed(far: Far, near: 
         with contextlib.closing(connection.events(before)) as events:
             missed = [next(events) for _ in range(4)]
         assert [event.job.state for event in missed if isinstance(event, JobChanged)] == states
+
+
+def test_an_upload_may_take_longer_than_an_answer_as_long_as_it_gets_on(papers: Papers) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(papers.certificate, papers.key)
+    array = np.zeros(12 << 20, np.uint8)
+    received: list[int] = []
+
+    def head(peer: ssl.SSLSocket) -> tuple[bytes, bytes]:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += peer.recv(1 << 16)
+        before, _, after = data.partition(b"\r\n\r\n")
+        return before, after
+
+    def take_slowly() -> None:
+        raw, _ = server.accept()
+        with context.wrap_socket(raw, server_side=True) as peer:
+            assert head(peer)[0].startswith(b"HEAD ")
+            peer.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            asked, body = head(peer)
+            length, taken = int(re.findall(rb"(?i)content-length: (\d+)", asked)[0]), len(body)
+            while taken < length and (piece := peer.recv(1 << 16)):
+                taken += len(piece)
+                time.sleep(0.005)
+            received.append(taken)
+            peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://localhost:{server.getsockname()[1]}"
+        chosen = Remote(url=url, token="0" * 64, certificate=papers.certificate.read_text())
+        thread = threading.Thread(target=take_slowly)
+        thread.start()
+        with Connection(chosen.endpoint, chosen.token, timeout_s=1.0) as connection:
+            began = time.monotonic()
+            connection.upload(array)
+            assert time.monotonic() - began > 2.0
+        thread.join(10)
+    assert received == [len(arrays.encode(array))]
 
 
 def test_typed_errors_come_over_tls(near: Home) -> None:
