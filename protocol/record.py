@@ -4,6 +4,7 @@ A PNG carries it twice: whole, as our JSON, and as the text that A1111 writes, f
 other programs are read by that text, as far as it goes.
 """
 
+import re
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ RECORD_KEY = "underpaint"
 PARAMETERS_KEY = "parameters"
 """The PNG text that A1111 and those who read its pictures know."""
 
+_LORA_TAG = re.compile(r"<(?:lora|lyco):([^<>:]+)", re.IGNORECASE)
 _OLD_KEY = "underpaint_request"  # what versions before the record wrote: the request alone
 _PROGRAM = f"Underpaint {__version__}"
 
@@ -58,12 +60,15 @@ class Missing:
 
     model: UsedModel
     instead: str = ""  # the reference of the same model under another name; empty where there is none
+    called: bool = False  # by the prompt, which is left as it is written
 
     @property
     def sentence(self) -> str:
         """What to tell."""
         what = _KIND_WORDS[self.model.kind]
         name = self.model.title or infotext.stem(self.model.reference)
+        if self.instead and self.called:
+            return f"The {what} {name}, which the prompt names, is here as {infotext.stem(self.instead)}: name it so."
         if self.instead:
             return f"The {what} {name} is here as {infotext.stem(self.instead)}, which is taken."
         digits = f" (SHA-256 {self.model.sha256[:10]}…)" if self.model.sha256 else ""
@@ -184,7 +189,8 @@ def replay(found: Record) -> Replay:
 
 
 def missing(found: Record, known: Iterable[ModelEntry]) -> tuple[Missing, ...]:
-    """The models that a record names and this computer doesn't have by that name.
+    """The models that a record names and this computer doesn't have by that name, those that its prompts call among
+    them.
 
     Another file is the same model where its hash is, or, of one whose hash isn't known, where kind and name are.
     """
@@ -197,12 +203,19 @@ def missing(found: Record, known: Iterable[ModelEntry]) -> tuple[Missing, ...]:
         name = infotext.stem(reference)
         model = told.get((kind, reference), UsedModel(kind=kind, reference=reference, title=name, sha256=""))
         absent.append(Missing(model=model, instead=_same(model, here)))
+    for model in _called(found):
+        name = infotext.stem(model.reference).casefold()
+        of_kind = tuple(entry for entry in here if entry.kind is model.kind)
+        if not any(name in (infotext.stem(entry.reference).casefold(), entry.title.casefold()) for entry in of_kind):
+            absent.append(Missing(model=model, instead=_same(model, of_kind), called=True))
     return tuple(absent)
 
 
 def adopted(found: Record, absent: Iterable[Missing]) -> Record:
     """The record with the names that its models have here, where they are here at all."""
-    names = {(gone.model.kind, gone.model.reference): gone.instead for gone in absent if gone.instead}
+    names = {
+        (gone.model.kind, gone.model.reference): gone.instead for gone in absent if gone.instead and not gone.called
+    }
     if not names:
         return found
     models = tuple(
@@ -305,6 +318,19 @@ def _renamed(request: GenerateRequest, names: dict[tuple[ModelKind, str], str]) 
         ),
         safety_checker=name(ModelKind.SAFETY_CHECKER, request.safety_checker),
     )
+
+
+def _called(found: Record) -> Iterator[UsedModel]:
+    """LoRAs and textual inversions that the prompts call up: those that the record tells, and those in tags."""
+    named = set(named_models(found.request))
+    told = [model for model in found.models if model.kind in (ModelKind.LORA, ModelKind.EMBEDDING)]
+    yield from (model for model in told if model.reference and (model.kind, model.reference) not in named)
+    known = {model.reference for model in told if model.kind is ModelKind.LORA}
+    prompts = () if found.request.plain_prompt else (each.prompt for each in found.request.pictures)
+    tags = _LORA_TAG.findall("\n".join(prompts))
+    for name in dict.fromkeys(tag.strip() for tag in tags):
+        if name and name not in known:
+            yield UsedModel(kind=ModelKind.LORA, reference=name, title=infotext.stem(name), sha256="")
 
 
 def _same(model: UsedModel, here: Iterable[ModelEntry]) -> str:

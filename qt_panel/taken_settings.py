@@ -48,5 +48,5 @@ def taken(
         found=here,
         request=request,
         told=told,
-        missing=any(not gone.instead for gone in absent),
+        missing=any(gone.called or not gone.instead for gone in absent),
     )

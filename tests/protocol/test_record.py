@@ -316,7 +316,35 @@ def test_a_short_hash_of_another_program_finds_the_file():
     assert found is not None
     known = (entry(ModelKind.CHECKPOINT, "mine.safetensors", sha256="4199bcdd14" + "9" * 54),)
     absent = {gone.model.title: gone.instead for gone in record.missing(found, known)}
-    assert absent == {"revAnimated_v122": "mine.safetensors", "vae-ft-mse-840000-ema-pruned": ""}
+    assert absent == {
+        "revAnimated_v122": "mine.safetensors",
+        "vae-ft-mse-840000-ema-pruned": "",
+        "add_detail": "",
+        "bad-hands-5": "",
+    }
+
+
+def test_models_that_the_prompt_calls_are_told_where_they_are_missing():
+    request = dataclasses.replace(FULL, prompt="a cat <lora:Ink wash:0.8> <lora:rain/Drops> <lyco:fog:1>", variants=())
+    models = (
+        *MODELS,
+        UsedModel(kind=ModelKind.LORA, reference="Ink wash", title="Ink wash", sha256="a" * 64),
+        UsedModel(kind=ModelKind.EMBEDDING, reference="/theirs/worse.safetensors", title="worse", sha256=""),
+    )
+    found = record.Record(request=dataclasses.replace(request, loras=(), embeddings=()), models=models[-2:])
+    known = (
+        entry(ModelKind.LORA, "/comfy/models/loras/tusche.safetensors", sha256="a" * 64),
+        entry(ModelKind.LORA, "/comfy/models/loras/rain/drops.safetensors", sha256="b" * 64),
+    )
+    told = [gone for gone in record.missing(found, known) if gone.called]
+    assert [gone.sentence for gone in told] == [
+        "The LoRA Ink wash, which the prompt names, is here as tusche: name it so.",
+        "The embedding worse is not on this computer.",
+        "The LoRA fog is not on this computer.",
+    ]
+    assert record.adopted(found, told) == found  # the prompt is left as it is written
+    plain = dataclasses.replace(found, models=(), request=dataclasses.replace(found.request, plain_prompt=True))
+    assert not any(gone.called for gone in record.missing(plain, known))
 
 
 def test_a_file_that_has_changed_is_told():
