@@ -81,8 +81,9 @@ def choose(
         taken = {word for choice in found for word in choice.words}
         lying = {word: file for word, file in in_places(ModelKind.EMBEDDING, models).items() if word not in taken}
         if lying:
-            pattern = _any_of(lying)
-            for word in sorted({match[0].lower() for prompt in prompts for match in pattern.finditer(prompt)}):
+            pattern = _any_of((*lying, *taken))  # a longer word that is taken hides what is in it
+            words = {match[0].lower() for prompt in prompts for match in pattern.finditer(prompt)}
+            for word in sorted(words - taken):
                 try:
                     found.append(_choice(str(lying[word]), word, checkpoint, widths, models))
                 except ModelMissing:

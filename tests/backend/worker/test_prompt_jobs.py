@@ -111,6 +111,30 @@ def test_a_removed_lora_leaves_nothing_behind(paint: Paint, folder: Path, blobs:
     assert same(paint(on=fresh), plain)
 
 
+def test_a_lora_that_changes_on_disk_counts_from_the_next_job_on(paint: Paint, folder: Path) -> None:
+    """Though it has the same name, size and weight."""
+    file = folder / "loras" / "changing.safetensors"
+    before = (folder / "loras" / "first.safetensors").read_bytes()
+    turned = {key: -each if "up" in key else each for key, each in load_file(file.with_stem("first")).items()}
+    file.write_bytes(before)
+    first = paint(loras=(Lora(lora="changing"),))
+    save_file(turned, file)
+    assert file.stat().st_size == len(before)
+    second = paint(loras=(Lora(lora="changing"),))
+    assert not same(second, first)
+    assert second[0].models[-1].sha256 != first[0].models[-1].sha256
+    file.unlink()
+
+
+def test_an_inversion_that_brings_its_word_is_taken_once(paint: Paint, folder: Path) -> None:
+    """Its file's name is in its word, and the file in a folder whose names call up by themselves."""
+    file = folder / "embeddings" / "tomcat.safetensors"
+    save_file({"<tomcat>": torch.ones(2, 64)}, file)
+    result, _ = paint(f"{PROMPT}, <tomcat>", embeddings=(Embedding(embedding="tomcat"),))
+    assert [model.reference for model in result.models if model.kind is ModelKind.EMBEDDING] == ["tomcat"]
+    file.unlink()
+
+
 def test_only_what_a_lora_changes_is_loaded_anew(folder: Path, blobs: BlobStore, paint: Paint) -> None:
     runner = make_runner(blobs, folder)
     paint(on=runner)
@@ -168,6 +192,8 @@ def test_inversions_count_in_both_prompts_and_are_gone_with_them(paint: Paint) -
     assert len({picture.tobytes() for _, picture in (plain, other, positive, negative)}) == 4
     assert same(paint(f"{PROMPT}, embedding:moody"), positive)
     assert same(paint(f"{PROMPT}, MyWord", embeddings=(Embedding(embedding="moody", token="myword"),)), positive)
+    elsewhere = paint(f"{PROMPT}, MyWord", embeddings=(Embedding(embedding="moody", token="another"),))
+    assert not same(elsewhere, positive)  # the same prompt and the same file, under another word
     assert not same(paint(f"{PROMPT}, moody", plain_prompt=True), positive)
     assert same(paint(f"{PROMPT}, moody", plain_prompt=True, embeddings=(Embedding(embedding="moody"),)), positive)
     assert same(paint(), plain)
