@@ -71,7 +71,7 @@ def described(entry: ModelEntry) -> str:
     size_gb = entry.size_bytes / 1e9
     size = f"{size_gb:.1f} GB" if size_gb >= 1 else f"{entry.size_bytes / 1e6:.0f} MB"
     family = "" if entry.family is None else FAMILIES.get(entry.family, entry.family)
-    return ", ".join(filter(None, (family, *entry.traits, entry.precision, size)))
+    return ", ".join(filter(None, (family, *entry.traits, entry.precision, size, entry.licence)))
 
 
 FAMILIES = {

@@ -191,7 +191,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ModelPage:
         models=(
             entry(ModelKind.CHECKPOINT, "dream", family=FamilyId.SD15, precision="float16", traits=("EMA",)),
             entry(ModelKind.CHECKPOINT, "torn", problem="It is cut off"),
-            entry(ModelKind.LORA, "lcm", advice=LCM, words=("sks",)),
+            entry(ModelKind.LORA, "lcm", advice=LCM, words=("sks",), licence="openrail"),
         ),
         folders=(
             ModelFolder(path="models", origin=Origin.UNDERPAINT),
@@ -210,7 +210,7 @@ def test_a_field_offers_what_works_and_says_what_it_is(page: ModelPage) -> None:
     assert callbacks.search_checkpoints(None, None, "") == [("dream", "SD 1.5, EMA, float16, 2.1 GB")]
     assert callbacks.search_checkpoints(None, None, "DRE") == callbacks.search_checkpoints(None, None, "")
     assert callbacks.search_checkpoints(None, None, "other") == []
-    assert [reference for reference, _ in callbacks.search_loras(None, None, "")] == ["lcm"]
+    assert callbacks.search_loras(None, None, "") == [("lcm", "2.1 GB, openrail")]
     assert callbacks.search_vaes(None, None, "") == []
     assert set(model_list.FAMILIES) == {family.value for family in FamilyId}
 
