@@ -49,7 +49,9 @@ class RemoteDoor:
                 self._knocking[task] = None
                 task.add_done_callback(lambda done: self._knocking.pop(done, None))
                 if len(self._knocking) > self._strangers:
-                    next(iter(self._knocking)).cancel()
+                    oldest = next(iter(self._knocking))
+                    del self._knocking[oldest]  # at once: it takes a few turns to end, and the next one has to go too
+                    oldest.cancel()
                 # Accepting never waits while somebody is there: others have their turn, and what was taken is begun,
                 # as one that is cancelled before that would leave its connection open.
                 await asyncio.sleep(0)

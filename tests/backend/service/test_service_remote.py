@@ -1,6 +1,7 @@
 """A service for other computers: who gets in over TLS, what is refused at its start, and what clients trust."""
 
 import contextlib
+import http.client
 import math
 import re
 import socket
@@ -27,6 +28,7 @@ from underpaint.installer.findings import Computer, Verdict
 from underpaint.protocol import arrays
 from underpaint.protocol.client import Connection, Home, connect, ensure_running, remote, run
 from underpaint.protocol.client.remote import Remote
+from underpaint.protocol.client.transport import open_http, trusting
 from underpaint.protocol.errors import (
     BlobMissing,
     CertificateRefused,
@@ -210,6 +212,18 @@ def test_who_says_nothing_in_the_handshake_is_cut_and_keeps_nobody_out(service: 
     assert "Traceback" not in service.home.service_log.read_text()
 
 
+def test_the_oldest_at_the_handshake_goes_where_there_are_too_many(service: Service, papers: Papers) -> None:
+    far = serve(service, papers, patience={"head_s": 60.0, "strangers": 10})
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", far.port), timeout=10)) for _ in range(60)]
+        for one in silent[:50]:
+            assert until_closed(one) == b""
+        assert far.told(far.door.head(HELLO)) == (200, "")
+        silent[-1].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            silent[-1].recv(1)
+
+
 def test_who_is_refused_and_does_not_hang_up_holds_few_handles(service: Service, papers: Papers) -> None:
     far = serve(service, papers)
     with contextlib.ExitStack() as stack:
@@ -333,6 +347,46 @@ def test_a_host_that_the_certificate_does_not_name_is_refused(far: Far) -> None:
     endpoint = replace(far.chosen.endpoint, host="127.1")
     with Connection(endpoint, far.chosen.token) as connection, pytest.raises(CertificateRefused, match=r"127\.1"):
         connection.hello()
+
+
+def test_authorities_of_the_system_are_not_asked(far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(far.papers.certificate))
+    other = issue(tmp_path / "other").certificate.read_text()
+    endpoint = replace(far.chosen, certificate=other).endpoint
+    with Connection(endpoint, far.chosen.token) as connection, pytest.raises(CertificateRefused):
+        connection.hello()
+
+
+def test_one_that_somebody_signed_can_be_brought_and_so_can_who_signed_it(service: Service, tmp_path: Path) -> None:
+    authority, papers = issue(tmp_path / "authority"), issue(tmp_path / "signed")
+    request, names = tmp_path / "request", tmp_path / "names"
+    names.write_text(f"subjectAltName={NAMES}\n")
+    # Another name than the authority's, or it would pass for its own issuer.
+    asked = ["-new", "-key", papers.key, "-subj", "/CN=signed.example", "-out", request]
+    subprocess.run(["openssl", "req", *asked], check=True, capture_output=True)
+    subprocess.run(
+        [
+            *("openssl", "x509", "-req", "-in", request, "-days", "5", "-extfile", names, "-set_serial", "7"),
+            *("-CA", authority.certificate, "-CAkey", authority.key, "-out", papers.certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    far = serve(service, papers)
+    for certificate in (papers.certificate, authority.certificate):
+        with Connection(replace(far.chosen, certificate=certificate.read_text()).endpoint, far.chosen.token) as one:
+            assert one.hello()
+
+
+def test_old_tls_is_not_spoken(far: Far) -> None:
+    assert trusting(far.chosen.certificate).minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_connection_that_broke_is_not_opened_again_without_tls(far: Far) -> None:
+    connection = open_http(far.chosen.endpoint, 10.0)
+    connection.close()
+    with pytest.raises(http.client.NotConnected):
+        connection.request("GET", "/v1/hello", headers={"Authorization": f"Bearer {far.chosen.token}"})
 
 
 def test_one_without_tls_at_that_address_is_sent_no_token(far: Far) -> None:
