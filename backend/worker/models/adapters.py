@@ -236,7 +236,7 @@ def _fuse(module: Any, component: str, loras: Sequence[LoraChoice]) -> None:
         for layer in lora.layers[component]:
             by_module.setdefault(layer.module, []).append((lora, layer))
     with torch().no_grad(), ExitStack() as files:
-        tensors = {lora.stamp: files.enter_context(_opened(lora)) for lora in loras}
+        tensors = {lora.stamp: files.enter_context(opened(lora.file, lora.stamp, lora.reference)) for lora in loras}
         for name, entries in by_module.items():  # one by one, for in float32 all together take twice the model
             weight = module.get_submodule(name).weight
             total = weight.detach().float()  # itself, where it is in float32
@@ -246,17 +246,15 @@ def _fuse(module: Any, component: str, loras: Sequence[LoraChoice]) -> None:
 
 
 @contextmanager
-def _opened(lora: LoraChoice) -> Generator[Any]:
+def opened(file: Path, stamp: tuple[str, int, int], reference: str) -> Generator[Any]:
     """The file's tensors. Raises ModelBroken for one that is gone or was changed since it was looked at."""
     safetensors: Any = importlib.import_module("safetensors")
     try:
-        status = lora.file.stat()
-        if (status.st_size, status.st_mtime_ns) != lora.stamp[1:]:
-            raise ModelBroken(
-                model=lora.reference, reason=f"{lora.file.name} was changed while it was loaded; try again"
-            )
-        with safetensors.safe_open(str(lora.file), framework="pt", device="cpu") as tensors:
+        status = file.stat()
+        if (status.st_size, status.st_mtime_ns) != stamp[1:]:
+            raise ModelBroken(model=reference, reason=f"{file.name} was changed while it was loaded; try again")
+        with safetensors.safe_open(str(file), framework="pt", device="cpu") as tensors:
             yield tensors
     except (OSError, safetensors.SafetensorError) as error:
-        reason = f"{lora.file.name} could not be read ({str(error).strip()[:160]}); try again, or fetch it again"
-        raise ModelBroken(model=lora.reference, reason=reason) from error
+        reason = f"{file.name} could not be read ({str(error).strip()[:160]}); try again, or fetch it again"
+        raise ModelBroken(model=reference, reason=reason) from error

@@ -4,9 +4,8 @@ The vectors go straight to the text encoder at the place of their word (see `sam
 encoder are never changed, so nothing can be left behind, and a word may be any.
 """
 
-import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ....protocol.request import Embedding
 from ...library.headers import METADATA, Header, read_header
 from ..families import FAMILIES, FamilyId
 from ..third_party import torch
-from .adapters import modules_config
+from .adapters import modules_config, opened
 from .inspection import CheckpointInfo
 from .named import find_file, in_places
 
@@ -95,7 +94,8 @@ def choose(
 
 
 def lexicons(choices: Sequence[EmbeddingChoice], components: Iterable[str]) -> dict[str, Lexicon]:
-    """The words of each text encoder. Raises ModelBroken for vectors that aren't numbers."""
+    """The words of each text encoder. Raises ModelBroken for vectors that aren't numbers, and for files that
+    are gone or were changed since they were looked at."""
     return {
         name: Lexicon(
             vectors={word: vectors for one in choices for vectors in [_read(one, name)] for word in one.words}
@@ -184,8 +184,7 @@ def _refuse_clashes(choices: Sequence[EmbeddingChoice]) -> None:
 
 
 def _read(choice: EmbeddingChoice, component: str) -> Any:
-    open_file: Callable[..., Any] = importlib.import_module("safetensors").safe_open
-    with open_file(str(choice.file), framework="pt", device="cpu") as tensors:
+    with opened(choice.file, choice.stamp, choice.reference) as tensors:
         vectors = tensors.get_tensor(choice.keys[component]).float()
     if not bool(torch().isfinite(vectors).all()):
         raise ModelBroken(model=choice.reference, reason="it holds values that are no numbers; fetch it again")

@@ -56,6 +56,13 @@ def test_an_sdxl_lora_whose_text_encoder_would_fit_is_refused_too(sd15: Checkpoi
     refused(sd15, file, AdapterMismatch, tmp_path, "Stable Diffusion XL")
 
 
+def test_a_lora_of_which_text_encoders_alone_would_count_is_refused(sd15: CheckpointInfo, tmp_path: Path) -> None:
+    """Its text encoder is SD 1.5's, its denoiser no one's that is known."""
+    extra = {f"lora_unet_some_other_net.lora_{half}.weight": torch.zeros(2, 2) for half in ("down", "up")}
+    file = write_kohya(tmp_path / "a.safetensors", {"lora_te_": text_layers(stock(sd15).text_encoder)}, extra=extra)
+    refused(sd15, file, ModelBroken, tmp_path, "none of its layers is known")
+
+
 def test_layers_that_fit_nothing_are_counted(sd15: CheckpointInfo, tmp_path: Path) -> None:
     parts = unet_layers(stock(sd15).unet)
     extra = {key: torch.zeros(shape) for key, shape in pair("lora_unet_no_such_layer_1", 4, 4).items()}
@@ -120,6 +127,9 @@ def test_a_file_that_goes_away_or_changes_before_it_loads_is_a_sentence(sd15: Ch
     file = lora(sd15, tmp_path / "a.safetensors", "kohya")
     choices = adapters.choose([(str(file), 1.0, None)], sd15, models=tmp_path)
     source = adapters.with_loras(checkpoint_sources(sd15), choices)["unet"]
+    lora(sd15, file, "kohya", seed=5)
+    with pytest.raises(ModelBroken, match=r"a\.safetensors was changed while it was loaded; try again"):
+        source.load(torch.float32)
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(ModelBroken, match=r"a\.safetensors"):
         source.load(torch.float32)

@@ -172,6 +172,24 @@ def test_values_that_are_no_numbers_are_refused_as_they_are_read(sd15: Checkpoin
         embeddings.lexicons(found, ["text_encoder"])
 
 
+def test_a_file_that_goes_away_or_changes_before_it_is_read_is_a_sentence(sd15: CheckpointInfo, tmp_path: Path) -> None:
+    file = save(tmp_path / "a.safetensors", emb_params=torch.randn(2, 64))
+    found, _ = embeddings.choose([Embedding(embedding=str(file))], [], sd15, models=tmp_path, plain=False)
+    save(file, emb_params=torch.randn(3, 64))
+    with pytest.raises(ModelBroken, match=r"a\.safetensors was changed while it was loaded; try again"):
+        embeddings.lexicons(found, ["text_encoder"])
+    file.unlink()
+    with pytest.raises(ModelBroken, match=r"a\.safetensors could not be read"):
+        embeddings.lexicons(found, ["text_encoder"])
+
+
+def test_the_longest_name_counts_and_hides_what_is_in_it(sd15: CheckpointInfo, tmp_path: Path) -> None:
+    for name in ("cat", "cat toy", "cat toy red"):
+        save(tmp_path / "embeddings" / f"{name}.safetensors", emb_params=torch.randn(2, 64))
+    assert choose(sd15, tmp_path, "a cat toy on a mat")[0].keys() == {"cat toy"}
+    assert choose(sd15, tmp_path, "a cat toy red, a cat")[0].keys() == {"cat toy red", "cat"}
+
+
 def test_half_precision_files_are_read(sd15: CheckpointInfo, tmp_path: Path) -> None:
     vectors = torch.randn(3, 64).bfloat16()
     file = save(tmp_path / "a.safetensors", emb_params=vectors)
