@@ -4,6 +4,7 @@ Which program a folder belongs to is told by what lies in it. Nothing is ever wr
 """
 
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,12 @@ def find(reference: str, kind: ModelKind, models: Path) -> Path | None:
     return _in_cache(path) or plain_folder
 
 
+def out_of_reach(models: Path) -> str:
+    """What to add to a sentence on a model that isn't here: the folders that can't be looked into; "" for none."""
+    problems = "; ".join(root.problem for root in roots(models) if root.problem)
+    return f" (not looked through: {problems})" if problems else ""
+
+
 def _root(folder: Path) -> Root:
     try:
         os.scandir(folder).close()
@@ -177,12 +184,13 @@ def _is_model(folder: Path) -> bool:
 
 
 def _below(name: str, kind: ModelKind, where: tuple[Root, ...]) -> Path | None:
-    """The first model of that name in any subfolder."""
+    """The first model of that name in any subfolder, however its accents are encoded: macOS writes them apart."""
+    name = _composed(name)
     wanted = {name, *(name + suffix for suffix in SUFFIXES)}
     for root in where:
         for tree in root.places.get(kind) or root.trees:
             skip = OURS_BUT_NO_MODELS if root.origin is Origin.UNDERPAINT else frozenset[str]()
-            matches = [found.path for found in Walk(root=tree, skip=skip) if found.path.name in wanted]
+            matches = [found.path for found in Walk(root=tree, skip=skip) if _composed(found.path.name) in wanted]
             if matches:
                 return min(matches, key=lambda path: (_rank(path, name), len(path.parts)))
     return None
@@ -190,7 +198,11 @@ def _below(name: str, kind: ModelKind, where: tuple[Root, ...]) -> Path | None:
 
 def _rank(path: Path, name: str) -> int:
     """Smaller for what is meant rather by a name: itself, then a safetensors file, then a pickle."""
-    return next(rank for rank, suffix in enumerate(("", *SUFFIXES)) if path.name == name + suffix)
+    return next(rank for rank, suffix in enumerate(("", *SUFFIXES)) if _composed(path.name) == name + suffix)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _in_cache(path: Path) -> Path | None:

@@ -75,7 +75,7 @@ def _adapter_file(reference: str, checkpoint: CheckpointInfo, models: Path) -> P
         raise ModelMissing(
             model=reference,
             reason=f"there is no such IP-Adapter. Give its .safetensors file, its name in {models}, or, of a "
-            'repository that was downloaded, "owner/name/folder/file.safetensors"',
+            'repository that was downloaded, "owner/name/folder/file.safetensors"' + folders.out_of_reach(models),
         )
     if found.is_file():
         return found

@@ -70,7 +70,7 @@ def _missing(reference: str, kind: ModelKind, models: Path) -> str:
     wanted = Path(reference.replace("\\", "/")).name.removesuffix(_SAFE).lower()
     like = difflib.get_close_matches(wanted, names, n=_LIKE) if wanted else []
     what = {ModelKind.LORA: "LoRA", ModelKind.EMBEDDING: "textual inversion"}[kind]
-    way_out = f"put the file into {models}, or add the folder that holds it"
+    way_out = f"put the file into {models}, or add the folder that holds it{folders.out_of_reach(models)}"
     if like:
         way_out = f"did you mean {' or '.join(names[name] for name in like)}? Otherwise {way_out}"
     return f"there is no {what} of that name; {way_out}"

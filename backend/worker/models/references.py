@@ -98,6 +98,6 @@ def _find(
         raise ModelMissing(
             model=reference,
             reason=f"there is no such file or folder. Give a .safetensors file, a diffusers folder, the name of one in "
-            f'{models} or in another models folder, or a hub id such as "owner/name"',
+            f'{models} or in another models folder, or a hub id such as "owner/name"{folders.out_of_reach(models)}',
         )
     return downloads.snapshot(reference, files, models=models, allow_download=allow_download, announce=announce)

@@ -1,12 +1,14 @@
 """Where models are found: our folder, the Hugging Face cache, ComfyUI's and A1111's, and what is wrong there."""
 
 import os
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from full_size_headers import write
 from library_folders import LORA, NET, cached, component, files_of, pipeline
-from underpaint.backend.library.folders import find, hub_cache, roots, snapshots
+from underpaint.backend.library.folders import find, hub_cache, out_of_reach, roots, snapshots
 from underpaint.backend.library.index import Index
 from underpaint.protocol.client.model_folders import add_model_folder, model_folders, remove_model_folder
 from underpaint.protocol.errors import ModelFolderRefused
@@ -177,6 +179,15 @@ def test_names_are_looked_for_where_other_programs_keep_their_kind(models: Path,
     assert find(str(inside / "vae" / "mse"), K.VAE, models) == inside / "vae/mse.safetensors"
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_the_same_however_they_are_encoded(models: Path, form: Literal["NFC", "NFD"]) -> None:
+    """Files that were copied from a Mac have them apart from their letters, and prompts don't."""
+    file = models / "loras" / (unicodedata.normalize(form, "größe é") + ".safetensors")
+    write(file, LORA)
+    assert find(unicodedata.normalize("NFC", "größe é"), K.LORA, models) == file
+    assert find(unicodedata.normalize("NFD", "größe é"), K.LORA, models) == file
+
+
 def test_a_model_that_is_there_under_two_names_is_listed_once(models: Path, comfyui: Path, a1111: Path) -> None:
     lora = comfyui / "models/loras/style/ink.v1.safetensors"
     (a1111 / "models/Lora/linked.safetensors").symlink_to(lora)
@@ -235,6 +246,7 @@ def test_what_can_not_be_looked_into_is_told_and_nothing_else_breaks(models: Pat
     assert [entry.reference for entry in page.models] == ["good.safetensors"]
     assert [bool(folder.problem) for folder in page.folders] == [False, True]
     assert "connect its drive" in page.folders[1].problem
+    assert f"{drive} can't be looked into" in out_of_reach(models)  # for whom a model is missing
     drive.write_text("now a file")
     assert looked(models).folders[1].problem
     drive.unlink()
@@ -243,6 +255,7 @@ def test_what_can_not_be_looked_into_is_told_and_nothing_else_breaks(models: Pat
     drive.unlink()
     write(drive / "back.safetensors", LORA)
     assert str(drive / "back.safetensors") in entries(models)
+    assert out_of_reach(models) == ""
 
 
 def test_a_folder_without_permission_is_told(models: Path, comfyui: Path, monkeypatch: pytest.MonkeyPatch) -> None:

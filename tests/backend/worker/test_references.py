@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 from underpaint.backend.worker.models import references
+from underpaint.backend.worker.models.named import find_file
+from underpaint.protocol.client.model_folders import add_model_folder
 from underpaint.protocol.errors import ControlNetNotChosen, ModelMissing
+from underpaint.protocol.models import ModelKind
 from underpaint.protocol.request import ControlKind
 
 
@@ -44,6 +47,19 @@ def test_local_folders_by_path_and_by_name(models: Path) -> None:
     assert checkpoint(str(models / "sdxl"), models) == models / "sdxl"
     assert checkpoint("sdxl", models) == models / "sdxl"
     assert controlnet("sdxl-depth", models, beside="sdxl") == models / "sdxl-depth"
+
+
+def test_a_drive_that_is_gone_is_told_with_the_model_that_is_missing(tmp_path: Path) -> None:
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    add_model_folder(tmp_path / "models", drive)
+    drive.rmdir()
+    for look in (
+        lambda: checkpoint("dream", tmp_path / "models"),
+        lambda: find_file("ink", ModelKind.LORA, tmp_path / "models"),
+    ):
+        with pytest.raises(ModelMissing, match=r"drive can't be looked into .* connect its drive"):
+            look()
 
 
 def test_a_hub_id_is_found_in_the_cache(hub: Path, tmp_path: Path) -> None:
