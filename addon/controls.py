@@ -38,6 +38,7 @@ from ..protocol.sources import (
 )
 from . import curves, kinds, masks, openpose_text, pixels, segmentation
 from .capture import Capture, Wants
+from .decimals import typed
 from .masks import Mask
 
 Upload = Callable[[AnyArray], ArrayRef]
@@ -136,9 +137,9 @@ def from_item(item: Any) -> ControlSettings:
         "image_is": ImageIs.MAP if is_map else ImageIs.PHOTO,
         "options": _options(item, kind, has_image=image is not None, is_map=is_map),
         "controlnet": item.controlnet,
-        "conditioning_scale": item.conditioning_scale,
-        "start": item.start,
-        "end": item.end,
+        "conditioning_scale": typed(item.conditioning_scale),
+        "start": typed(item.start),
+        "end": typed(item.end),
         "curve": curves.read(item.curve),
         "guess_mode": item.guess_mode,
     }

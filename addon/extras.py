@@ -8,6 +8,7 @@ from ..protocol.arrays import AnyArray, ArrayRef, UInt8Array
 from ..protocol.errors import InvalidRequest
 from ..protocol.request import Embedding, GenerateRequest, ImagePrompt, Lora, Seamless, SecondPass
 from . import pixels
+from .decimals import typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,8 @@ def loras(group: Any) -> tuple[Lora, ...]:
     return tuple(
         Lora(
             lora=item.lora.strip(),
-            weight=round(item.weight, 4),  # Blender keeps single precision
-            text_weight=round(item.text_weight, 4) if item.use_text_weight else None,
+            weight=typed(item.weight),
+            text_weight=typed(item.text_weight) if item.use_text_weight else None,
         )
         for item in rows
     )
@@ -59,9 +60,9 @@ def image_prompts(group: Any) -> tuple[ImagePromptSettings, ...]:
             ImagePromptSettings(
                 adapter=item.adapter.strip(),
                 image=pixels.pixels_of(item.image),
-                scale=item.scale,
-                start=item.start,
-                end=item.end,
+                scale=typed(item.scale),
+                start=typed(item.start),
+                end=typed(item.end),
                 image_encoder=item.image_encoder.strip(),
             )
         )
@@ -85,13 +86,13 @@ def second_pass(group: Any) -> SecondPass | None:
         return None
     item = group.second_pass
     return SecondPass(
-        factor=item.factor,
-        strength=item.strength,
+        factor=typed(item.factor),
+        strength=typed(item.strength),
         steps=item.steps or None,
         tile_px=item.tile_px if item.use_tiles else None,
         overlap_px=item.overlap_px,
         tile_controlnet=item.tile_controlnet.strip() if item.use_tiles else "",
-        tile_scale=item.tile_scale,
+        tile_scale=typed(item.tile_scale),
     )
 
 

@@ -35,6 +35,7 @@ from . import controls as rows
 from . import extras, kinds, machine, segmentation, starts
 from .capture import Capture, People, Wants
 from .controls import ControlSettings
+from .decimals import typed
 from .extras import ImagePromptSettings
 from .pixels import pixels_of
 from .segmentation import Classes
@@ -115,7 +116,7 @@ class Settings:
             controls=controls,
             default_controls=not len(group.controls),
             steps=group.steps,
-            guidance_scale=group.guidance_scale,
+            guidance_scale=typed(group.guidance_scale),
             scheduler=Scheduler[group.scheduler],
             seed=group.seed,
             classes=segmentation.classes(scene) if any(control.takes_classes for control in controls) else None,

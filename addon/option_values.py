@@ -17,6 +17,7 @@ from ..protocol.options import (
     SegmentationOptions,
     SegmentColours,
 )
+from .decimals import typed
 from .option_settings import GROUPS
 
 _SWITCHES = {"near_m": "use_range", "far_m": "use_range", "low": "use_thresholds", "high": "use_thresholds"}
@@ -42,6 +43,8 @@ def read(control: Any, kind: type[Options]) -> Options:
             value = _ENUMS[kind, name][value]
         elif name in _ANGLES:
             value = round(math.degrees(value), 4)
+        elif isinstance(value, float):
+            value = typed(value)
         values[name] = value
     return kind(**values)
 

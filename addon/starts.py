@@ -9,6 +9,7 @@ from ..protocol.errors import InvalidRequest
 from ..protocol.request import Start
 from . import masks, pixels
 from .capture import Capture, Wants, layer_name
+from .decimals import typed
 from .masks import Mask
 
 
@@ -50,12 +51,12 @@ def from_scene(scene: Any, layer: Any = None) -> StartSettings | None:
     mask = masks.read(group, image, "the start", selected=selected) or Mask()
     return StartSettings(
         image=None if image is None else pixels.pixels_of(image),
-        strength=group.strength,
+        strength=typed(group.strength),
         mask=mask.values,
         mask_objects=mask.objects,
         mask_materials=mask.materials,
         mask_grow_px=group.mask_grow_px,
-        mask_blur_px=group.mask_blur_px,
+        mask_blur_px=typed(group.mask_blur_px),
     )
 
 

@@ -58,6 +58,31 @@ def test_a_scene_that_asks_for_nothing_gets_the_request_of_before(scene: Any) ->
         assert getattr(request, name) == getattr(plain, name)
 
 
+def test_numbers_are_those_that_were_typed(full: Any) -> None:
+    """Of ten steps 0.7 are seven, and six are what single precision's 0.699999988 leaves of them."""
+    group = full.underpaint
+    group.guidance_scale = 6.1
+    bpy.ops.underpaint.control_add(kind="CANNY")
+    control = group.controls[0]
+    control.conditioning_scale, control.start, control.end = 0.9, 0.1, 0.7
+    control.image = group.extras.image_prompts[0].image
+    group.start.source, group.start.image, group.start.strength = "IMAGE", control.image, 0.7
+    prompt, second = group.extras.image_prompts[0], group.extras.second_pass
+    prompt.scale, prompt.start, prompt.end = 0.7, 0.1, 0.9
+    second.factor, second.strength, second.tile_scale = 1.7, 0.35, 0.7
+    request = request_of(full)
+    assert request.guidance_scale == 6.1
+    (shown,) = request.controls
+    assert (shown.conditioning_scale, shown.start, shown.end) == (0.9, 0.1, 0.7)
+    assert request.start is not None
+    assert request.start.strength == 0.7
+    (found,) = request.image_prompts
+    assert (found.scale, found.start, found.end) == (0.7, 0.1, 0.9)
+    assert request.second_pass is not None
+    again = request.second_pass
+    assert (again.factor, again.strength, again.tile_scale) == (1.7, 0.35, 0.7)
+
+
 def test_everything_reaches_the_request_and_comes_back(full: Any) -> None:
     request = request_of(full)
     assert request.loras == (
