@@ -51,7 +51,7 @@ def restore(path: str, scene: Any) -> list[str]:
     known = model_list.page().models
     if known:
         absent = record.missing(found, known)
-        found = record.adopted(found, absent)
+        found = record.counted(record.adopted(found, absent), known)
         sentences += [gone.sentence for gone in absent]
     lost = images.restore_request(record.alone(found.request, found.picture), scene)
     if lost:

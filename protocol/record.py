@@ -16,7 +16,7 @@ from .errors import InvalidRequest
 from .geometry import Extent
 from .infotext_reader import understood
 from .jobs import JobResult
-from .models import ModelEntry, ModelKind, UsedModel
+from .models import FamilyId, ModelEntry, ModelKind, UsedModel
 from .request import Control, GenerateRequest, ImagePrompt, Request, Start
 from .sources import PosePass
 
@@ -222,6 +222,21 @@ def adopted(found: Record, absent: Iterable[Missing]) -> Record:
         replace(model, reference=names.get((model.kind, model.reference), model.reference)) for model in found.models
     )
     return replace(found, request=_renamed(found.request, names), models=models)
+
+
+def counted(found: Record, known: Iterable[ModelEntry]) -> Record:
+    """Another program's record with SDXL's clip skip as it is counted here.
+
+    Of SDXL the others count the layer, too, that it leaves out by itself: their 2 is its 0. Its text doesn't say the
+    family; the checkpoint that `adopted` found does.
+    """
+    request = found.request
+    if is_ours(found) or not request.clip_skip:
+        return found
+    chosen = (entry for entry in known if (entry.kind, entry.reference) == (ModelKind.CHECKPOINT, request.checkpoint))
+    if not any(entry.family is FamilyId.SDXL for entry in chosen):
+        return found
+    return replace(found, request=replace(request, clip_skip=request.clip_skip - 1))
 
 
 def changed(found: Record, now: Iterable[UsedModel]) -> tuple[str, ...]:

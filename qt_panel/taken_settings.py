@@ -35,9 +35,10 @@ def taken(
 
     `known` are the models here, None while nobody knows; `is_file` says of an absolute path whether something is there.
     """
+    known = None if known is None else tuple(known)
     absent = () if known is None else record.missing(found, known)
     absent = tuple(gone for gone in absent if not is_file(gone.model.reference))
-    here = record.adopted(found, absent)
+    here = record.counted(record.adopted(found, absent), known or ())
     request = record.replay(here).request
     filled = dataclasses.replace(restored(form, request, origin=origin), allow_download=form.allow_download)
     told = (*found.notes, *(gone.sentence for gone in absent))

@@ -347,6 +347,17 @@ def test_models_that_the_prompt_calls_are_told_where_they_are_missing():
     assert not any(gone.called for gone in record.missing(plain, known))
 
 
+@pytest.mark.parametrize(("family", "expected"), [(FamilyId.SD15, 1), (FamilyId.SDXL, 0), (None, 1)])
+def test_a_clip_skip_of_another_program_is_counted_by_the_family(family: FamilyId | None, expected: int) -> None:
+    found = record.read(png({"parameters": A1111}))
+    assert found is not None
+    known = (entry(ModelKind.CHECKPOINT, "sub/revAnimated_v122.safetensors", family=family),)
+    here = record.counted(record.adopted(found, record.missing(found, known)), known)
+    assert here.request.clip_skip == expected
+    ours = record.Record(request=dataclasses.replace(here.request, clip_skip=1))
+    assert record.counted(ours, known) == ours
+
+
 def test_a_file_that_has_changed_is_told():
     found = record.Record(request=FULL, models=MODELS)
     assert record.changed(found, MODELS) == ()
