@@ -41,6 +41,13 @@ def page() -> ModelPage:
     return _page
 
 
+def asked() -> ModelPage:
+    """The newest list; where there is none yet the backend is asked for it, which blocks. Raises BackendError."""
+    if not _page.revision:
+        take(look())
+    return _page
+
+
 def problem() -> str:
     """Why there is no newer list; "" where nothing is wrong."""
     return _problem

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..protocol import png_text, record
-from ..protocol.errors import InvalidRequest
+from ..protocol.errors import BackendError, InvalidRequest
 from . import png
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def packed(outcome: "Outcome") -> tuple[bytes, ...]:
 def restore(path: str, scene: Any) -> list[str]:
     """Put the settings of a picture's file back into a scene; sentences on what could not be had back.
 
-    The models are looked for in the newest list of them: one that is here under another name is taken by that. Raises
-    InvalidRequest for a file that says nothing, or can't be read. Main thread only.
+    The models are looked for in the list of them, which the backend is asked for where there is none yet: one that is
+    here under another name is taken by that. Raises InvalidRequest for a file that says nothing, or can't be read.
+    Main thread only.
     """
     from . import images, model_list
 
@@ -48,8 +49,11 @@ def restore(path: str, scene: Any) -> list[str]:
             "programs"
         )
     sentences = list(found.notes)
-    known = model_list.page().models
-    if known:
+    try:
+        known = model_list.asked().models
+    except BackendError as error:
+        sentences.append(f"Whether its models are on this computer could not be found out. {error}")
+    else:
         absent = record.missing(found, known)
         found = record.counted(record.adopted(found, absent), known)
         sentences += [gone.sentence for gone in absent]

@@ -198,7 +198,7 @@ def missing(found: Record, known: Iterable[ModelEntry]) -> tuple[Missing, ...]:
     told = {(model.kind, model.reference): model for model in found.models}
     absent: list[Missing] = []
     for kind, reference in dict.fromkeys(named_models(found.request)):
-        if any((entry.kind, entry.reference) == (kind, reference) for entry in here):
+        if any(_is(entry, kind, reference) for entry in here):
             continue
         name = infotext.stem(reference)
         model = told.get((kind, reference), UsedModel(kind=kind, reference=reference, title=name, sha256=""))
@@ -233,7 +233,7 @@ def counted(found: Record, known: Iterable[ModelEntry]) -> Record:
     request = found.request
     if is_ours(found) or not request.clip_skip:
         return found
-    chosen = (entry for entry in known if (entry.kind, entry.reference) == (ModelKind.CHECKPOINT, request.checkpoint))
+    chosen = (entry for entry in known if _is(entry, ModelKind.CHECKPOINT, request.checkpoint))
     if not any(entry.family is FamilyId.SDXL for entry in chosen):
         return found
     return replace(found, request=replace(request, clip_skip=request.clip_skip - 1))
@@ -346,6 +346,11 @@ def _called(found: Record) -> Iterator[UsedModel]:
     for name in dict.fromkeys(tag.strip() for tag in tags):
         if name and name not in known:
             yield UsedModel(kind=ModelKind.LORA, reference=name, title=infotext.stem(name), sha256="")
+
+
+def _is(entry: ModelEntry, kind: ModelKind, reference: str) -> bool:
+    """Whether a request means this model; it may call it by its bare name."""
+    return entry.kind is kind and reference in (entry.reference, infotext.stem(entry.reference))
 
 
 def _same(model: UsedModel, here: Iterable[ModelEntry]) -> str:

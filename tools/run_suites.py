@@ -60,8 +60,15 @@ BACKEND = Suite(
     name="backend",
     environment="main",
     paths=("tests/protocol", "tests/backend", "tests/tools", "tests/bench"),
-    apart=("tests/backend/parity", "tests/backend/families"),
+    apart=("tests/backend/parity", "tests/backend/families", "tests/backend/worker"),
 )
+WORKER = Suite(
+    name="worker",
+    environment="main",
+    paths=("tests/backend/worker",),
+    apart=("tests/backend/worker/models",),
+)
+MODELS = Suite(name="models", environment="main", paths=("tests/backend/worker/models",))
 PARITY = tuple(
     Suite(name=f"parity-{part}", environment="main", paths=(f"tests/backend/parity/{part}",))
     for part in ("pictures", "parts")
@@ -80,7 +87,9 @@ FAULTS = Suite(name="faults", environment="main", paths=("tests/faults",))
 SOAK = Suite(name="soak", environment="main", paths=("tests/soak",))
 WINDOW = Suite(name="window", environment="main", paths=("tests/window",))
 
-TOGETHER = (BACKEND, SOAK, *PARITY, FAMILIES, PANEL, INSTALLER, *BLENDERS, FAULTS, DEMO, INSTALLED)  # two at a time
+TOGETHER = (  # two at a time
+    WORKER, SOAK, MODELS, BACKEND, *PARITY, FAMILIES, PANEL, INSTALLER, *BLENDERS, FAULTS, DEMO, INSTALLED,
+)  # fmt: skip
 ALONE = (WINDOW,)  # it measures how alive the window stays
 ON_DEMAND = (FULL_INSTALL,)  # not in `all`: it fetches gigabytes and takes seven minutes
 SUITES = {suite.name: suite for suite in (UNIT, *TOGETHER, *ALONE, *ON_DEMAND)}

@@ -92,6 +92,31 @@ def test_a_picture_of_another_program_is_understood_and_what_is_missing_is_named
     assert (settings.extras.clip_skip, settings.negative_prompt) == (1, "people")
     assert (scene.render.resolution_x, scene.render.resolution_y) == (128, 96)
     assert any("dreamer" in sentence for sentence in told)
+    assert not any("fog" in sentence for sentence in told)
+
+
+def test_the_models_are_asked_for_where_no_list_is_there_yet(
+    scene: Any, backend: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from underpaint.addon import records
+
+    monkeypatch.setattr(model_list, "_page", ModelPage(models=(), folders=(), scanning=False, revision=0))
+    told = records.restore(str(foreign(tmp_path / "theirs.png")), scene)
+    assert {name for name in ("dreamer", "fog") if any(name in sentence for sentence in told)} == {"dreamer", "fog"}
+    assert model_list.page().revision
+
+
+def test_where_nobody_knows_the_models_that_is_said(
+    scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from underpaint.addon import records
+
+    monkeypatch.setattr(model_list, "_page", ModelPage(models=(), folders=(), scanning=False, revision=0))
+    monkeypatch.setenv("UNDERPAINT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UNDERPAINT_BACKEND_PYTHON", str(tmp_path / "no python"))
+    told = records.restore(str(foreign(tmp_path / "theirs.png")), scene)
+    assert any("could not be found out" in sentence for sentence in told)
+    assert scene.underpaint.steps == 24
 
 
 @pytest.mark.parametrize(
