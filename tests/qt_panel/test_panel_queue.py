@@ -209,6 +209,7 @@ def test_what_has_waited_for_long_is_in_the_list(
     """A page of jobs that came later, and are over, lies between it and the newest."""
     request = GenerateRequest(prompt="steps=0", size=SIZE)
     running = fake_service.submit(GenerateRequest(prompt="then=hang", size=SIZE)).id
+    qtbot.waitUntil(lambda: fake_service.job(running).state is JobState.RUNNING, timeout=WAIT_MS)
     waits = fake_service.submit(request, priority=Priority.LOW).id
     for _ in range(60):
         fake_service.cancel(fake_service.submit(request).id)
