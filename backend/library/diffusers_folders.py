@@ -135,7 +135,9 @@ def _pipeline(folder: Path, name: str) -> Recognised:
     config = read_json(folder / denoiser / "config.json", name)
     traits: list[str] = []
     if family is None:
-        family = FamilyId.SD2 if _width(config) == 1024 else FamilyId.SD15
+        width = _width(config)
+        linear = config.get("use_linear_projection") is True  # what tells them apart where the width doesn't
+        family = FamilyId.SD2 if width == 1024 or (width != 768 and linear) else FamilyId.SD15
     if family is FamilyId.SDXL and (_width(config) == 1280 or index.get("requires_aesthetics_score") is True):
         traits.append("refiner")
         problem = problem or (
