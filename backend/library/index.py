@@ -59,7 +59,7 @@ class Index:
         self._lock = threading.Lock()
         self._records: dict[str, Record] = {}  # by id
         self._folders: tuple[ModelFolder, ...] = ()
-        self._revision = int(time.time())  # so that it is higher than any before the last restart
+        self._revision = int(1000 * time.time())  # higher than any before the last restart: they rise more slowly
         self._page: ModelPage | None = None
         self._asked = 1  # how often a look was asked for, the first one by the start itself
         self._answered = 0  # how many of these are done

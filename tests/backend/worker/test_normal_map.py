@@ -36,7 +36,10 @@ def test_colours_of_a_sphere(encoding: NormalEncoding, expected: list[tuple[int,
     assert np.abs(np.array(found) - expected).max() <= 2
 
 
-@pytest.mark.parametrize(("family", "net"), [*((f, NetKind.PLAIN) for f in FamilyId), (FamilyId.SDXL, NetKind.UNION)])
+@pytest.mark.parametrize(
+    ("family", "net"),
+    [*((f, NetKind.PLAIN) for f in (FamilyId.SD15, FamilyId.SD2, FamilyId.SDXL)), (FamilyId.SDXL, NetKind.UNION)],
+)
 def test_every_family_s_nets_are_shown_bae(family: FamilyId, net: NetKind) -> None:
     rule = convention(family, ControlKind.NORMAL, net)
     assert isinstance(rule, NormalConvention)
