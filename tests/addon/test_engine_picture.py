@@ -44,7 +44,11 @@ def chart(monkeypatch: pytest.MonkeyPatch) -> UInt8Array:
         settings = settings.for_people(1)
         request = build_request(settings, capture, lambda array: reference(array, encode(array)))
         return Outcome(
-            pictures=(picture,), maps=dict(MAPS), request=request, job=SimpleNamespace(id="0" * 32), timings=()
+            pictures=(picture,),
+            maps=dict(MAPS),
+            request=request,
+            job=SimpleNamespace(id="0" * 32, result=None),
+            timings=(),
         )
 
     monkeypatch.setattr(engine, "generate", known)

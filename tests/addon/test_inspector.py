@@ -280,7 +280,8 @@ def test_a_locked_range_gives_the_frame_s_own_map(scene: Any, backend: Connectio
     assert depth.depth.use_range
     inspector.follow(scene)
     np.testing.assert_array_equal(_bytes("Depth"), before)
-    assert state.look.settings.controls[0].options.near_m == state.look.sent.capture.depth_m.min()
+    near_m = state.look.settings.controls[0].options.near_m
+    assert np.float32(near_m) == state.look.sent.capture.depth_m.min()
 
 
 def test_a_range_is_locked_over_all_frames(scene: Any) -> None:
