@@ -55,7 +55,14 @@ class Suite:
         return [str(python), "-m", "pytest", "-p", "no:cacheprovider", *reports, *apart, *paths]
 
 
-UNIT = Suite(name="unit", environment="main", paths=("tests/protocol", "tests/backend/service", "tests/tools"))
+UNIT = Suite(
+    name="unit",
+    environment="main",
+    paths=("tests/protocol", "tests/backend/service", "tests/tools"),
+    apart=tuple(  # many processes, and so many seconds; the backend's suite has them
+        f"tests/backend/service/test_service_{part}.py" for part in ("crashes", "openapi", "remote", "start")
+    ),
+)
 BACKEND = Suite(
     name="backend",
     environment="main",
