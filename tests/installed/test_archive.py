@@ -18,6 +18,13 @@ OURS = {
     "installer",
     "protocol",
 }
+SHIPPED = "backend/worker/models/shipped"
+DATA = {"backend/library/catalogue.json"} | {
+    file.relative_to(build_extension.ROOT).as_posix()
+    for file in (build_extension.ROOT / SHIPPED).rglob("*")
+    if file.is_file()
+}
+"""What is no code: the catalogue, and the configs and the vocabulary that single files are loaded with."""
 
 
 def names(archive: Path) -> list[str]:
@@ -34,7 +41,9 @@ def test_holds_source_and_no_third_party_code(archive: Path) -> None:
     with zipfile.ZipFile(archive) as opened:
         manifest = opened.read("blender_manifest.toml").decode()
     assert "wheels" not in manifest
-    assert {Path(name).suffix for name in names(archive)} <= {"", ".md", ".py", ".toml", ".txt"}
+    assert {Path(name).suffix for name in names(archive) if name not in DATA} <= {"", ".md", ".py", ".toml", ".txt"}
+    assert {Path(name).suffix for name in names(archive) if name in DATA} <= {"", ".gz", ".json", ".md"}
+    assert f"{SHIPPED}/clip/LICENSE" in names(archive), "the vocabulary's licence lies beside it"
 
 
 def test_every_source_file_of_the_rooms_is_in_it(archive: Path) -> None:
@@ -44,7 +53,7 @@ def test_every_source_file_of_the_rooms_is_in_it(archive: Path) -> None:
         for room in rooms
         for file in (build_extension.ROOT / room).rglob("*.py")
     }
-    assert wanted == {name for name in names(archive) if name.split("/")[0] in rooms}
+    assert wanted | DATA == {name for name in names(archive) if name.split("/")[0] in rooms}
 
 
 def test_no_pin_names_where_it_came_from(archive: Path) -> None:
