@@ -94,8 +94,8 @@ FAULTS = Suite(name="faults", environment="main", paths=("tests/faults",))
 SOAK = Suite(name="soak", environment="main", paths=("tests/soak",))
 WINDOW = Suite(name="window", environment="main", paths=("tests/window",))
 
-TOGETHER = (  # two at a time
-    WORKER, SOAK, MODELS, BACKEND, *PARITY, FAMILIES, PANEL, INSTALLER, *BLENDERS, FAULTS, DEMO, INSTALLED,
+TOGETHER = (  # two at a time; SOAK and FAULTS wait more than they work
+    WORKER, SOAK, MODELS, FAULTS, BACKEND, *PARITY, FAMILIES, PANEL, INSTALLER, *BLENDERS, DEMO, INSTALLED,
 )  # fmt: skip
 ALONE = (WINDOW,)  # it measures how alive the window stays
 ON_DEMAND = (FULL_INSTALL,)  # not in `all`: it fetches gigabytes and takes seven minutes
