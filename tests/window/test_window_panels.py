@@ -56,6 +56,7 @@ area.type = before
 for rows in (settings.extras.loras, settings.extras.image_prompts):
     rows.clear()
 settings.extras.second_pass.use = False
+settings.scheduler, settings.guidance_scale = "UNIPC", 7.5  # the LoRA brought its own
 model_list._asked_at = float("-inf")
 """
 
